@@ -1,0 +1,171 @@
+"""Each notebook opens in Colab, where it stands alone in a folder and the course must be fetched.
+
+No network: git is told by its environment that the public address is a local bare repository.
+Colab's kernel is imitated by a plain Python process in which `google.colab` is imported, the four
+packages that Colab lacks are hidden, and `sys.executable` writes down what pip is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import made_up
+import pytest
+
+from tools.address import REPOSITORY
+from tools.notebooks import ROOT, lessons, read
+
+SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8")
+LACKING = ["sacrebleu", "pooch", "matplotlib_fontja", "koreanize_matplotlib"]
+
+# Runs in the imitated kernel: the setup cell twice and the import cell, for each notebook in turn.
+KERNEL = """
+import importlib.util, json, os, sys, types
+from pathlib import Path
+
+jobs = json.load(open(sys.argv[1]))
+python, find_spec = sys.executable, importlib.util.find_spec
+for name in ("google", "google.colab"):
+    sys.modules[name] = types.ModuleType(name)
+results = []
+for job in jobs:
+    os.chdir(job["folder"])
+    before = list(sys.path)
+    for name in [m for m in sys.modules if m.split(".")[0] == "utils"]:
+        del sys.modules[name]
+    hide = lambda name: None if name in job["lacking"] else find_spec(name)
+    sys.executable, importlib.util.find_spec = job["pip"], hide
+    exec(job["setup"], {})
+    sys.executable, importlib.util.find_spec = python, find_spec
+    first = sys.path[0]
+    exec(job["setup"], {})
+    exec(job["imports"], {})
+    import utils
+    results.append({
+        "first": first,
+        "times": sys.path.count(first),
+        "utils": utils.__file__,
+        "here": sorted(os.listdir()),
+    })
+    sys.path[:] = before
+json.dump(results, open(sys.argv[2], "w"))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return an environment in which the course's address is a copy of this working tree."""
+    folder = tmp_path_factory.mktemp("remote")
+    work = folder / "work"
+    listed = subprocess.check_output(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT, text=True,
+    )
+    for name in filter(None, listed.split("\0")):
+        if (ROOT / name).exists():
+            (work / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, work / name)
+    made_up.commit(work)
+    owner, name = REPOSITORY.rsplit("/", 1)
+    subprocess.run(["git", "clone", "-q", "--bare", str(work), str(folder / name)], check=True)
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": os.environ["HOME"],
+        "MPLBACKEND": "agg",
+        "OMP_NUM_THREADS": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_CONFIG_COUNT": "1",
+        "GIT_CONFIG_KEY_0": f"url.file://{folder}/.insteadOf",
+        "GIT_CONFIG_VALUE_0": f"{owner}/",
+        "GIT_TERMINAL_PROMPT": "0",
+    }
+
+
+def job(folder: Path, imports: str, lacking: list[str]) -> dict[str, Any]:
+    """Return what the imitated kernel needs to open one notebook in an empty folder."""
+    folder.mkdir()
+    pip = folder.with_suffix(".pip")
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}.asked\n')
+    pip.chmod(0o755)
+    return {
+        "folder": str(folder), "pip": str(pip), "lacking": lacking,
+        "setup": SETUP, "imports": imports,
+    }
+
+
+def open_in_colab(
+    jobs: list[dict[str, Any]], folder: Path, environment: dict[str, str]
+) -> list[dict[str, Any]]:
+    """Run the imitated kernel and return what it found for each notebook."""
+    (folder / "kernel.py").write_text(KERNEL)
+    (folder / "jobs.json").write_text(json.dumps(jobs))
+    subprocess.run(
+        [sys.executable, "-I", "kernel.py", "jobs.json", str(folder / "results.json")],
+        cwd=folder, env=environment, check=True,
+    )
+    return json.loads((folder / "results.json").read_text())
+
+
+def asked(folder: Path) -> list[list[str]]:
+    """Return the arguments of each call of pip."""
+    path = Path(f"{folder}.asked")
+    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def test_every_notebook_alone(tmp_path: Path, environment: dict[str, str]) -> None:
+    cells = [[c for c in read(path) if c.kind == "code"][:2] for path in lessons()]
+    assert cells
+    assert all(setup.source == SETUP.strip() for setup, _ in cells)
+    folders = [tmp_path / imports.notebook.stem for _, imports in cells]
+    jobs = [job(f, c[1].source, LACKING) for f, c in zip(folders, cells, strict=True)]
+    for folder, result in zip(folders, open_in_colab(jobs, tmp_path, environment), strict=True):
+        assert result["first"] == str(folder / "course")
+        assert result["times"] == 1
+        assert result["utils"].startswith(str(folder / "course/utils"))
+        assert result["here"] == ["course"]
+        assert asked(folder) == [["-m", "pip", "install", "-q", *LACKING]]
+
+
+@pytest.mark.parametrize("lacking", [[], ["pooch"]])
+def test_pip_is_asked_only_for_what_is_missing(
+    tmp_path: Path, environment: dict[str, str], lacking: list[str]
+) -> None:
+    folder = tmp_path / "content"
+    open_in_colab([job(folder, "", lacking)], tmp_path, environment)
+    assert asked(folder) == [["-m", "pip", "install", "-q", *lacking]][: len(lacking)]
+
+
+def run_setup(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run the setup cell outside Colab and print the first folder on Python's path."""
+    folder.mkdir(parents=True, exist_ok=True)
+    source = SETUP + "\nexec(SETUP)\nprint(sys.path[0], sys.path.count(sys.path[0]))"
+    source = f"SETUP = {SETUP!r}\n" + source
+    return subprocess.run(
+        [sys.executable, "-I", "-c", source],
+        cwd=folder, env=environment, capture_output=True, text=True, check=False,
+    )
+
+
+@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/deeper"])
+def test_the_course_is_found_from_inside(
+    place: str, tmp_path: Path, environment: dict[str, str]
+) -> None:
+    (tmp_path / "utils").mkdir()
+    (tmp_path / "utils/corpora.py").touch()
+    done = run_setup(tmp_path / place, environment)
+    assert done.stdout.split() == [str(tmp_path), "1"], done.stderr
+
+
+def test_outside_the_course_one_sentence_says_what_to_do(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    done = run_setup(tmp_path, environment)
+    last = done.stderr.strip().splitlines()[-1]
+    assert last == f"FileNotFoundError: Clone {REPOSITORY}, open this notebook in it."
+    assert list(tmp_path.iterdir()) == []

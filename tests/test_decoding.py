@@ -1,0 +1,314 @@
+"""utils/decoding.py."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from utils.decoding import greedy_decode, sample_sequence, sample_token, translate
+from utils.recurrent import (
+    AttentionDecoder,
+    BahdanauDecoder,
+    CharacterModel,
+    RNNCell,
+    RNNDecoder,
+    RNNEncoder,
+    Seq2Seq,
+)
+from utils.text import Vocabulary, pad_rows, padding_mask
+
+# ---- sample_token and sample_sequence (notebook 01) ----
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
+def test_tokens_are_drawn_as_often_as_their_shares_say(temperature: float) -> None:
+    torch.manual_seed(0)
+    row = torch.tensor([0.0, 2.0, -1.0, 1.0])
+    drawn = sample_token(row.expand(20_000, -1), temperature)
+    assert tuple(drawn.shape) == (20_000, 1)
+    shares = drawn.flatten().bincount(minlength=4) / 20_000
+    assert (shares - (row / temperature).softmax(-1)).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("temperature", [0, 0.0, -1.0, float("nan")])
+def test_a_temperature_that_is_not_above_zero_is_refused(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        sample_token(torch.zeros(1, 3), temperature)
+
+
+def test_a_sequence_is_what_the_model_would_write_from_the_whole_prefix() -> None:
+    """At a temperature near 0 the draw is certain, so the two ways must agree."""
+    torch.manual_seed(0)
+    model = CharacterModel(5, RNNCell(5, 6))
+    start = torch.randint(5, (3, 4))
+    written = sample_sequence(model, start, 9, temperature=1e-4)
+    ids = start
+    for _ in range(9):
+        ids = torch.cat([ids, model(ids)[0][:, -1:].argmax(dim=-1)], dim=1)
+    assert torch.equal(written, ids[:, 4:])
+    assert not written.requires_grad
+
+
+def test_a_sequence_of_no_tokens() -> None:
+    model = CharacterModel(5, RNNCell(5, 6))
+    written = sample_sequence(model, torch.zeros(3, 2, dtype=torch.long), 0)
+    assert tuple(written.shape) == (3, 0) and written.dtype == torch.long
+
+
+def test_the_same_seed_writes_the_same() -> None:
+    model = CharacterModel(5, RNNCell(5, 6))
+    start = torch.zeros(2, 1, dtype=torch.long)
+    torch.manual_seed(1)
+    first = sample_sequence(model, start, 20)
+    torch.manual_seed(1)
+    assert torch.equal(first, sample_sequence(model, start, 20))
+
+
+# ---- greedy_decode and translate (notebook 04) ----
+
+PAD, UNK, BOS, EOS = 3, 2, 0, 1                 # words begin at 4
+DECODERS = [RNNDecoder, AttentionDecoder, BahdanauDecoder]
+
+
+class Scripted:
+    """A model that writes what stands in a table, one row for each sentence.
+
+    A sentence is one source token, the number of its row. The state is the number of tokens read
+    so far; after the end of its row a sentence goes on with token 9.
+    """
+
+    def __init__(self, *rows: list[int]):
+        self.rows, self.steps = rows, 0
+
+    def encode(self, src: Tensor, src_mask: Tensor) -> Tensor:
+        return src[:, :, None].double()
+
+    def decode(self, tgt: Tensor, memory: Tensor, src_mask: Tensor, state=None):
+        assert tuple(tgt.shape) == (len(memory), 1)
+        assert (state is None) == (self.steps == 0)
+        if state is None:
+            assert (tgt == BOS).all()
+        self.steps += 1
+        place = 0 if state is None else state
+        chosen = [self.rows[int(number)] for number in memory[:, 0, 0]]
+        tokens = torch.tensor([[row[place] if place < len(row) else 9] for row in chosen])
+        return F.one_hot(tokens, 10).double(), place + 1
+
+
+def write(model, *numbers: int, max_len: int = 50) -> list[list[int]]:
+    """What a scripted model writes for these rows of its table, one sentence each."""
+    src = torch.tensor(numbers)[:, None]
+    mask = torch.ones(len(numbers), 1, 1, dtype=torch.bool)
+    tokens = greedy_decode(model, src, mask, BOS, EOS, max_len)
+    assert tokens.dtype == torch.long
+    return tokens.tolist()
+
+
+def test_each_sentence_ends_on_its_own_and_is_filled_with_eos() -> None:
+    model = Scripted([4, 5, EOS], [6, 7, 8, 4, EOS], [EOS])
+    assert write(model, 0, 1, 2) == [
+        [4, 5, EOS, EOS, EOS], [6, 7, 8, 4, EOS], [EOS, EOS, EOS, EOS, EOS],
+    ]
+    assert model.steps == 5                     # and no step after the last <eos>
+
+
+def test_a_batch_of_one_stops_at_its_own_end() -> None:
+    rows = [4, 5, EOS], [6, 7, 8, 4, EOS], [EOS]
+    for number, row in enumerate(rows):
+        assert write(Scripted(*rows), number) == [row]
+
+
+@pytest.mark.parametrize("max_len", [1, 2, 6, 50])
+def test_a_model_that_never_ends_is_stopped_at_max_len(max_len: int) -> None:
+    model = Scripted([4, 5, EOS], [6] * 60)
+    first, second = write(model, 0, 1, max_len=max_len)
+    assert second == [6] * max_len and model.steps == max_len
+    assert first == ([4, 5] + [EOS] * 48)[:max_len]
+
+
+def test_an_end_in_the_last_step_allowed() -> None:
+    assert write(Scripted([4, 5, EOS]), 0, max_len=3) == [[4, 5, EOS]]
+    assert write(Scripted([4, 5, EOS]), 0, max_len=2) == [[4, 5]]
+
+
+def test_bos_and_pad_are_words_like_others_to_the_decoder() -> None:
+    """What the model says is not repaired: `Vocabulary.decode` drops <bos> and <pad> later."""
+    assert write(Scripted([BOS, PAD, 4, EOS]), 0) == [[BOS, PAD, 4, EOS]]
+
+
+@given(st.lists(st.lists(st.integers(4, 9), max_size=5), min_size=1, max_size=5))
+def test_a_sentence_does_not_depend_on_its_neighbours(rows: list[list[int]]) -> None:
+    ended = [[*row, EOS] for row in rows]
+    together = write(Scripted(*ended), *range(len(ended)))
+    longest = max(map(len, ended))
+    assert together == [row + [EOS] * (longest - len(row)) for row in ended]
+
+
+def small_model(decoder: type, seed: int, d_model: int = 6, dropout: float = 0.0) -> Seq2Seq:
+    """An untrained model of 12 source and 10 target tokens, in double precision."""
+    torch.manual_seed(seed)
+    encoder = RNNEncoder(12, d_model, dropout)
+    model = Seq2Seq(encoder, decoder(10, d_model, dropout)).double()
+    for parameter in model.parameters():        # wide weights, so that models disagree
+        torch.nn.init.normal_(parameter, std=1.0)
+    return model
+
+
+def padded(lengths: list[int]) -> tuple[Tensor, Tensor]:
+    """A source batch of random words with these lengths, and its mask."""
+    src = pad_rows([torch.randint(4, 12, (n,)).tolist() for n in lengths], PAD)
+    return src, padding_mask(src, PAD)
+
+
+LENGTHS = st.lists(st.integers(0, 6), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@settings(max_examples=15)
+@given(lengths=LENGTHS, tgt_len=st.integers(1, 7), seed=st.integers(0, 10**6))
+def test_step_by_step_equals_the_whole_prefix(
+    decoder: type, lengths: list[int], tgt_len: int, seed: int
+) -> None:
+    model = small_model(decoder, seed)
+    (src, mask), tgt = padded(lengths), torch.randint(10, (len(lengths), tgt_len))
+    memory = model.encode(src, mask)
+    whole, last = model.decode(tgt, memory, mask)
+    assert torch.equal(whole, model(src, mask, tgt))
+    state = None
+    for t in range(tgt_len):
+        logits, state = model.decode(tgt[:, t : t + 1], memory, mask, state)
+        torch.testing.assert_close(logits[:, 0], whole[:, t], rtol=0, atol=1e-12)
+    torch.testing.assert_close(state, last, rtol=0, atol=1e-12)
+
+
+def by_whole_prefix(model: Seq2Seq, src: Tensor, mask: Tensor, max_len: int) -> list[list[int]]:
+    """Greedy decoding without a state: each step reads all tokens again, each row by itself."""
+    results = []
+    for row in range(len(src)):
+        one, one_mask, words = src[row : row + 1], mask[row : row + 1], [BOS]
+        while len(words) <= max_len and words[-1] != EOS:
+            logits = model(one, one_mask, torch.tensor([words]))
+            words.append(int(logits[0, -1].argmax()))
+        results.append(words[1:])
+    return results
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@settings(max_examples=12)
+@given(lengths=LENGTHS, seed=st.integers(0, 10**6))
+def test_greedy_equals_reading_the_whole_prefix_again(
+    decoder: type, lengths: list[int], seed: int
+) -> None:
+    model = small_model(decoder, seed)
+    src, mask = padded(lengths)
+    tokens = greedy_decode(model, src, mask, BOS, EOS, 8).tolist()
+    wanted = by_whole_prefix(model, src, mask, 8)
+    longest = max(map(len, wanted))
+    assert tokens == [row + [EOS] * (longest - len(row)) for row in wanted]
+
+
+SOURCE = Vocabulary([list("abcdefgh")], specials=("<bos>", "<eos>", "<unk>", "<pad>"))
+TARGET = Vocabulary([list("uvwxyz")], specials=("<bos>", "<eos>", "<unk>", "<pad>"))
+assert (len(SOURCE), len(TARGET), TARGET.ids["v"]) == (12, 10, 5)
+
+
+def test_translations_come_in_the_order_of_the_sentences() -> None:
+    """Sorted by length inside; the model writes its first source token's letter and stops."""
+
+    class Echo(Scripted):
+        def decode(self, tgt: Tensor, memory: Tensor, src_mask: Tensor, state=None):
+            tokens = memory[:, :1, 0].long() if state is None else torch.full_like(tgt, EOS)
+            return F.one_hot(tokens, 12).double(), 1
+
+    echo = torch.nn.Module()
+    echo.encode, echo.decode = Echo().encode, Echo().decode
+    sentences = [list("abc"), list("b"), list("cabcab"), list("d"), list("ef"), list("f")]
+    for batch_size in (1, 2, 4, 100):
+        written = translate(echo, sentences, SOURCE, TARGET, batch_size=batch_size)
+        assert written == [["u"], ["v"], ["w"], ["x"], ["y"], ["z"]]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@settings(max_examples=15)
+@given(
+    sentences=st.lists(st.text("abcdefgh?", max_size=6).map(list), max_size=7),
+    batch_size=st.sampled_from([1, 2, 3]),
+    seed=st.integers(0, 10**6),
+)
+def test_the_batch_size_changes_no_translation(
+    decoder: type, sentences: list[list[str]], batch_size: int, seed: int
+) -> None:
+    model = small_model(decoder, seed)
+    together = translate(model, sentences, SOURCE, TARGET, max_len=8, batch_size=100)
+    apart = translate(model, sentences, SOURCE, TARGET, max_len=8, batch_size=batch_size)
+    assert together == apart and len(together) == len(sentences)
+    words = {"<unk>", *"uvwxyz"}
+    assert all(len(row) <= 8 and words.issuperset(row) for row in together)
+
+
+def test_small_models_write_different_sentences() -> None:
+    """The property tests above would be empty if every model wrote the same."""
+    sentences = [list("abc"), list("b"), list("hhhh"), []]
+    for decoder in DECODERS:
+        models = [small_model(decoder, seed) for seed in range(12)]
+        written = [translate(m, sentences, SOURCE, TARGET, max_len=8) for m in models]
+        lengths = {len(row) for rows in written for row in rows}
+        assert {0, 8} < lengths and len(lengths) > 4
+        assert sum(rows[0] != rows[1] for rows in written) > 5
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+def test_no_sentences_and_an_empty_sentence(decoder: type) -> None:
+    model = small_model(decoder, 0)
+    assert translate(model, [], SOURCE, TARGET) == []
+    (alone,) = translate(model, [[]], SOURCE, TARGET)
+    assert translate(model, [list("abc"), [], list("h")], SOURCE, TARGET)[1] == alone
+
+
+def test_what_the_vocabulary_lacks_is_read_as_unk() -> None:
+    """A forged <eos> in the text as well."""
+    seen = []
+
+    def decode(model, src, *rest):
+        seen.append(src.tolist())
+        return torch.tensor([[UNK, 4, EOS]])
+
+    sentence = ["a", "?", "<eos>", "b", "<pad>"]
+    assert translate(torch.nn.Module(), [sentence], SOURCE, TARGET, decode) == [["<unk>", "u"]]
+    assert seen == [[[4, UNK, UNK, 5, UNK]]]
+
+
+def test_translate_hands_over_ids_masks_and_the_bound() -> None:
+    seen = []
+
+    def decode(model, src, src_mask, bos_id, eos_id, max_len):
+        seen.append((src.tolist(), src_mask.tolist(), bos_id, eos_id, max_len))
+        return torch.tensor([[4, EOS, 7], [PAD, 5, BOS]])
+
+    sentences = [list("ab"), list("c")]
+    written = translate(torch.nn.Module(), sentences, SOURCE, TARGET, decode, max_len=7)
+    assert seen == [([[6, PAD], [4, 5]], [[[True, False]], [[True, True]]], BOS, EOS, 7)]
+    assert written == [["v"], ["u"]]            # the shorter sentence went in first
+
+
+def test_translating_turns_dropout_off_and_leaves_it_off() -> None:
+    model = small_model(RNNDecoder, 3, dropout=0.5).train()
+    sentences = [list("abcdef"), list("gh")]
+    first = translate(model, sentences, SOURCE, TARGET)
+    assert not any(module.training for module in model.modules())
+    assert translate(model.train(), sentences, SOURCE, TARGET) == first
+
+
+def test_translating_records_no_gradients() -> None:
+    seen = []
+
+    def decode(model, src, src_mask, *rest):
+        seen.append(model(src, src_mask, src).requires_grad)
+        return greedy_decode(model, src, src_mask, *rest)
+
+    translate(small_model(RNNDecoder, 0), [list("ab")], SOURCE, TARGET, decode)
+    assert seen == [False] and torch.is_grad_enabled()

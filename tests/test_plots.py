@@ -1,0 +1,211 @@
+"""utils/plots.py."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib import font_manager
+from matplotlib.colors import to_hex
+
+from tools.notebooks import ROOT
+from utils import plots
+
+
+@pytest.fixture(autouse=True)
+def own_settings() -> Iterator[None]:
+    """Give matplotlib its settings back, and close what a test has drawn."""
+    with matplotlib.rc_context():
+        plt.switch_backend("agg")
+        yield
+        plt.close("all")
+
+
+# ---- use_course_style ----
+
+TEXTS = {
+    "English": "the cat, it's 1 - 2",
+    "Japanese": "猫が魚を食べる。カタカナ",
+    "Korean": "학교에 갑니다. 고양이",
+    "marks": "<bos> √d_k q·k −1 ≥ → ✓",
+}
+
+
+def missing_glyphs(text: str) -> list[str]:
+    """The warnings of drawing a text as a title, a label and a tick."""
+    fig, ax = plt.subplots()
+    ax.set(title=text, xlabel=text)
+    ax.set_xticks([0], [text])
+    with warnings.catch_warnings(record=True) as noted:
+        warnings.simplefilter("always")
+        fig.canvas.draw()
+    return [str(w.message) for w in noted if "missing from font" in str(w.message)]
+
+
+@pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
+def test_every_script_of_the_course_is_drawn(text: str) -> None:
+    plots.use_course_style()
+    assert missing_glyphs(text) == []
+
+
+@pytest.mark.parametrize("text", ["猫", "학교"])
+def test_without_the_style_the_glyphs_are_missing(text: str) -> None:
+    """Otherwise the test above would pass with any font."""
+    plt.rcParams["font.family"] = ["DejaVu Sans"]
+    assert missing_glyphs(text)
+
+
+def test_the_fonts_are_registered_once() -> None:
+    plots.use_course_style()
+    plots.use_course_style()
+    names = [font.name for font in font_manager.fontManager.ttflist]
+    for _, family in plots.CJK_FONTS.values():
+        assert names.count(family) == 1
+        assert family in plt.rcParams["font.family"]
+
+
+@pytest.mark.parametrize("package", plots.CJK_FONTS)
+def test_a_missing_font_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(plots, "find_spec", lambda n: None if n == package else find_spec(n))
+    command = f"pip install {package.replace('_', '-')}"
+    with pytest.raises(ModuleNotFoundError, match=command) as caught:
+        plots.use_course_style()
+    assert "\n" not in str(caught.value)
+
+
+def test_lines_differ_for_the_colour_blind() -> None:
+    plots.use_course_style()
+    fig, ax = plt.subplots()
+    colours = [to_hex(ax.plot([0, 1])[0].get_color()) for _ in range(3)]
+    assert colours == ["#0173b2", "#de8f05", "#029e73"]
+    assert fig.get_size_inches().tolist() == [6, 3] and fig.get_constrained_layout()
+
+
+# ---- attention_map ----
+
+SOURCE, TARGET = ["猫", "が", "食べる"], ["고양이가", "먹는다"]
+WEIGHTS = torch.tensor([[0.7, 0.2, 0.1], [0.0, 0.1, 0.9]])
+
+
+@pytest.mark.parametrize("weights", [WEIGHTS, WEIGHTS.numpy(), WEIGHTS.double()])
+def test_attention_map_has_a_row_for_each_target_token(weights) -> None:
+    plots.use_course_style()
+    fig, ax = plt.subplots()
+    plots.attention_map(ax, weights, SOURCE, TARGET, "what each word looks at")
+    assert [label.get_text() for label in ax.get_xticklabels()] == SOURCE
+    assert [label.get_text() for label in ax.get_yticklabels()] == TARGET
+    assert ax.get_xlabel() == "source token" and ax.get_ylabel() == "target token"
+    assert ax.get_title() == "what each word looks at"
+    (mesh,) = ax.collections
+    assert mesh.get_clim() == (0, 1) and mesh.get_cmap().name == "viridis"
+    assert np.allclose(np.asarray(mesh.get_array()).reshape(2, 3), WEIGHTS)
+    assert ax.yaxis_inverted()                    # the first target token on top
+    fig.canvas.draw()
+
+
+@pytest.mark.parametrize("colour_bar", [True, False])
+def test_attention_map_has_one_colour_bar_if_wanted(colour_bar: bool) -> None:
+    fig, ax = plt.subplots()
+    plots.attention_map(ax, WEIGHTS, list("abc"), list("de"), "title", colour_bar)
+    others = [other for other in fig.axes if other is not ax]
+    assert [other.get_ylabel() for other in others] == ["weight"] * colour_bar
+
+
+def test_attention_map_shows_many_tokens_all() -> None:
+    """seaborn leaves out tick labels where they would overlap, unless it is told the labels."""
+    fig, ax = plt.subplots(figsize=(2, 2))
+    tokens = [f"w{n}" for n in range(40)]
+    plots.attention_map(ax, torch.eye(40), tokens, tokens, "title")
+    fig.canvas.draw()
+    assert [label.get_text() for label in ax.get_xticklabels()] == tokens
+
+
+@pytest.mark.parametrize("shape", [(3, 2), (2, 2), (1, 2, 3), (3,), (2, 4), ()])
+def test_attention_map_refuses_another_shape(shape: tuple[int, ...]) -> None:
+    _, ax = plt.subplots()
+    with pytest.raises(ValueError, match=r"the tokens want \(2, 3\)") as caught:
+        plots.attention_map(ax, torch.rand(shape), SOURCE, TARGET, "title")
+    assert str(shape) in str(caught.value)
+    assert not ax.collections
+
+
+# ---- show ----
+
+# Runs in a Python of its own, because an IPython shell changes the process it lives in. The inline
+# backend shows at the end of a cell what is still open: that is how a figure appears twice.
+SHELL = """
+import json, sys
+from IPython.core.interactiveshell import InteractiveShell
+from IPython.utils.capture import capture_output
+
+
+class Shell(InteractiveShell):
+    def enable_gui(self, gui=None):
+        pass
+
+
+shell = Shell.instance()
+shell.run_line_magic("matplotlib", "inline")
+shell.run_cell("import matplotlib.pyplot as plt; from utils.plots import show")
+results = []
+for cell in json.loads(sys.argv[1]):
+    with capture_output() as captured:
+        outcome = shell.run_cell(cell)
+    results.append({
+        "error": repr(outcome.error_before_exec or outcome.error_in_exec),
+        "shown": [[sorted(out.data), out.metadata] for out in captured.outputs],
+        "png": [out.data["image/png"][:8] for out in captured.outputs if "image/png" in out.data],
+        "printed": captured.stdout + captured.stderr,
+        "open": shell.ev("plt.get_fignums()"),
+    })
+print(json.dumps(results))
+"""
+DRAW = "fig, ax = plt.subplots(); ax.plot([0, 1])\n"
+
+
+def test_a_figure_is_displayed_once_with_its_alt_text_and_closed(tmp_path: Path) -> None:
+    cells = [
+        DRAW + "show(fig, alt='a line that rises')",
+        DRAW + "show(fig, alt='a \"line\" in 猫')\n" + DRAW + "show(fig, 'empty')",
+        DRAW + "from IPython.display import display; display(fig)",     # what show prevents
+    ]
+    own = {"IPYTHONDIR": str(tmp_path), "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHELL, json.dumps(cells)],
+        capture_output=True, text=True, env=os.environ | own, cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    once, twice, without = json.loads(done.stdout.splitlines()[-1])
+    assert all(cell["error"] == "None" for cell in (once, twice, without))
+    assert once["shown"] == [
+        [["image/png", "text/plain"], {"image/png": {"alt": "a line that rises"}}]
+    ]
+    alts = [metadata["image/png"]["alt"] for _, metadata in twice["shown"]]
+    assert alts == ['a "line" in 猫', "empty"]
+    assert once["png"] == ["iVBORw0K"] and len(twice["png"]) == 2
+    assert once["open"] == twice["open"] == [] and not once["printed"] + twice["printed"]
+    assert len(without["shown"]) == 2, "without plt.close a figure is shown twice"
+
+
+def test_show_returns_nothing_and_closes_only_its_figure(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A value in the last line of a cell would be one more output."""
+    calls = []
+    monkeypatch.setattr(plots, "display", lambda *args, **kwargs: calls.append((args, kwargs)))
+    kept, shown = plt.figure(), plt.figure()
+    assert plots.show(shown, alt="empty") is None
+    assert calls == [((shown,), {"metadata": {"image/png": {"alt": "empty"}}})]
+    assert plt.fignum_exists(kept.number) and not plt.fignum_exists(shown.number)

@@ -1,0 +1,1 @@
+"""The commands behind the Makefile, and what the tests use to read notebooks."""

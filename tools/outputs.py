@@ -1,0 +1,111 @@
+"""Run the lessons and write their outputs into the files, without what differs from run to run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+from tools.notebooks import FOLDER, WIDGET, execute, lessons, warnings_in
+
+NOISE = ("execution", "ExecuteTime", "collapsed", "scrolled")
+TIMING = "timing"    # tag: the output depends on the clock, and no two runs agree
+
+
+def clean_outputs(outputs: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Return the outputs of a cell without widgets, stderr and paths.
+
+    Progress bars and sliders cannot be drawn without their kernel, so they are left out; where a
+    widget also has a picture, the picture stays. A traceback keeps its last line. Printed text
+    arrives in pieces that differ from run to run, so neighbours are joined.
+    count: the number that the cell gets
+    """
+    kept = []
+    for output in outputs:
+        data = output.get("data", {})
+        widget = data.pop(WIDGET, None) is not None
+        if output.get("name") == "stderr" or (widget and "image/png" not in data):
+            continue
+        if output["output_type"] == "error":
+            output["traceback"] = [f"{output['ename']}: {output['evalue']}"]
+        if output["output_type"] == "execute_result":
+            output["execution_count"] = count
+        if kept and output["output_type"] == kept[-1]["output_type"] == "stream":
+            kept[-1]["text"] += output["text"]
+            continue
+        kept.append(output)
+    return kept
+
+
+def clean(notebook: Any) -> None:
+    """Leave in a notebook only what a reader sees and what is the same in the next run."""
+    notebook.metadata = nbformat.from_dict({
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    })
+    count = 0
+    for cell in notebook.cells:
+        for key in NOISE:
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":
+            count += 1
+            cell.execution_count = count
+            cell.outputs = clean_outputs(cell.outputs, count)
+
+
+def code_of(notebook: Any) -> list[str]:
+    """Return the sources of the code cells."""
+    return [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def committed(path: Path) -> Any | None:
+    """Return the notebook as git last committed it, None where it never did."""
+    call = ["git", "show", f"HEAD:./{path.name}"]
+    shown = subprocess.run(call, cwd=path.parent, capture_output=True, text=True, check=False)
+    return nbformat.reads(shown.stdout, 4) if shown.returncode == 0 else None
+
+
+def keep_timings(notebook: Any, last: Any | None) -> None:
+    """Keep the committed outputs of cells that measure time, while the code is as committed.
+
+    So that a second run changes nothing: no two runs take the same time.
+    """
+    if last is None or code_of(last) != code_of(notebook):
+        return
+    for new, old in zip(notebook.cells, last.cells, strict=False):
+        if TIMING in new.metadata.get("tags", ()) and new.source == old.source:
+            new.outputs = old.outputs
+
+
+def write_outputs(path: Path) -> list[str]:
+    """Run a notebook in a fresh kernel and write it with its clean outputs.
+
+    The file is untouched when a cell fails. Returns one reason for each cell that was not run.
+    Raises RuntimeError when a cell warns, and nbclient's CellExecutionError when one fails.
+    """
+    notebook = nbformat.read(path, 4)
+    left_out = execute(notebook, path.parent)
+    if lines := warnings_in(o for cell in notebook.cells for o in cell.get("outputs", ())):
+        raise RuntimeError(f"{path.name} warns:\n" + "\n".join(lines))
+    clean(notebook)
+    keep_timings(notebook, committed(path))
+    fresh = path.with_suffix(".fresh")
+    nbformat.write(notebook, fresh)
+    fresh.replace(path)
+    return left_out
+
+
+def main(which: str = "") -> None:
+    """Write the outputs of all lessons, or of those whose number is `which`."""
+    for path in lessons(FOLDER, which):
+        left_out = write_outputs(path)
+        print(f"{path.name}: written")
+        for reason in sorted(set(left_out)):
+            print(f"  {left_out.count(reason)} cells not run, their outputs kept: {reason}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,84 @@
+"""`claim`, and one `check_...` for each exercise, in one file for each lesson."""
+
+from utils.checks.attention import (
+    check_additive_score,
+    check_alignment_error,
+    check_attention_step,
+    check_masked_softmax,
+)
+from utils.checks.core import Verdict, claim
+from utils.checks.gates_and_directions import (
+    check_final_state,
+    check_gru_step,
+    check_jacobian,
+    check_lstm_step,
+)
+from utils.checks.recurrent_networks import (
+    check_inputs_and_targets,
+    check_mean_loss,
+    check_rnn_step,
+    check_sample,
+)
+from utils.checks.scaled_dot_product_attention import (
+    check_causal_mask,
+    check_context_by_hand,
+    check_entropy_order,
+    check_scaled_dot_product_attention,
+)
+from utils.checks.seq2seq import (
+    check_greedy_decode,
+    check_hand_over,
+    check_perplexity,
+    check_shift_target,
+    check_token_loss,
+)
+from utils.checks.start_here import (
+    check_double,
+    check_mask_broadcast,
+    check_matmul_shape,
+    check_merge_heads,
+    check_softmax,
+    check_split_heads,
+)
+from utils.checks.text_to_batches import (
+    check_find_duplicates,
+    check_last_state,
+    check_padding_mask,
+    check_vocabulary,
+)
+
+__all__ = [
+    "Verdict",
+    "check_additive_score",
+    "check_alignment_error",
+    "check_attention_step",
+    "check_causal_mask",
+    "check_context_by_hand",
+    "check_double",
+    "check_entropy_order",
+    "check_final_state",
+    "check_find_duplicates",
+    "check_greedy_decode",
+    "check_gru_step",
+    "check_hand_over",
+    "check_inputs_and_targets",
+    "check_jacobian",
+    "check_last_state",
+    "check_lstm_step",
+    "check_mask_broadcast",
+    "check_masked_softmax",
+    "check_matmul_shape",
+    "check_mean_loss",
+    "check_merge_heads",
+    "check_padding_mask",
+    "check_perplexity",
+    "check_rnn_step",
+    "check_sample",
+    "check_scaled_dot_product_attention",
+    "check_shift_target",
+    "check_softmax",
+    "check_split_heads",
+    "check_token_loss",
+    "check_vocabulary",
+    "claim",
+]

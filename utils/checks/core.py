@@ -1,0 +1,211 @@
+"""How a claim is printed and how an exercise is judged. A check never raises."""
+
+import copy
+import functools
+import html
+import inspect
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+COLOURS = {True: "#1b7837", False: "#b2182b", None: "#5f6368"}
+MARKS = {True: "✓", False: "✗", None: "·"}
+
+
+def claim(text: str, held) -> None:
+    """Print one claim of the lesson with ✓ if the measurement bore it out, else ✗. Never raises.
+
+    held: a bool, or anything that `holds` can judge.
+    """
+    print(f"{'✓' if holds(held) else '✗'} {text}")
+
+
+def holds(held) -> bool:
+    """Whether a measurement bears a claim out.
+
+    held: a bool, or anything with a truth value. A tensor, array, list, tuple or iterator holds
+    if it has entries and all of them hold. What is nan or has no truth value does not hold.
+    """
+    try:
+        held = held.tolist() if hasattr(held, "tolist") else held
+        if isinstance(held, list | tuple | Iterator):
+            entries = list(held)
+            return bool(entries) and all(map(holds, entries))
+        return bool(held) and not (isinstance(held, float) and math.isnan(held))
+    except Exception:
+        return False
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check says of an answer: passed is True, False, or None for 'not attempted'."""
+
+    exercise: str
+    passed: bool | None
+    message: str
+
+    def __repr__(self) -> str:
+        return f"{MARKS[self.passed]} Exercise {self.exercise}: {self.message}"
+
+    def _repr_html_(self) -> str:
+        colour = COLOURS[self.passed]
+        return (
+            f'<div style="border-left: 4px solid {colour}; padding: 2px 8px">'
+            f"<b>{MARKS[self.passed]} Exercise {self.exercise}</b>: "
+            f"{html.escape(self.message)}</div>"
+        )
+
+
+class NotAttempted(Exception):
+    """The answer is still the untouched stub."""
+
+
+class Mistake(Exception):
+    """The answer is wrong; the message says which mechanism failed and what to look at."""
+
+
+def exercise(number: str) -> Callable:
+    """Make a check out of a function that raises Mistake or NotAttempted, or returns a remark.
+
+    The check takes the learner's answer and returns a Verdict. It never raises, and leaves
+    torch's random state as it was.
+    """
+
+    def decorate(judge: Callable) -> Callable:
+        @functools.wraps(judge)
+        def check(answer) -> Verdict:
+            try:
+                with torch.random.fork_rng(devices=[]):
+                    torch.manual_seed(0)
+                    remark = judge(answer)
+            except NotAttempted:
+                return Verdict(number, None, "not attempted yet")
+            except Mistake as mistake:
+                return Verdict(number, False, " ".join(str(mistake).split()))
+            except RecursionError:
+                return Verdict(number, False, "your answer calls itself for ever")
+            except (Exception, SystemExit) as error:
+                return Verdict(number, False, f"your answer could not be judged: {describe(error)}")
+            return Verdict(number, True, f"correct. {remark}" if remark else "correct")
+
+        check.exercise = number
+        return check
+
+    return decorate
+
+
+def call(answer: Callable, *args, **kwargs):
+    """Run the learner's function on copies of the arguments and return what it gives.
+
+    Raises NotAttempted for an untouched stub; Mistake if it is no function, raises, recurses
+    for ever, returns None, or changes an argument in place.
+    """
+    if answer is ...:
+        raise NotAttempted
+    if not callable(answer):
+        raise Mistake(
+            "hand over the function itself, without brackets; "
+            f"got a value of type {type(answer).__name__}"
+        )
+    given, given_named = copy.deepcopy(args), copy.deepcopy(kwargs)
+    try:
+        result = answer(*given, **given_named)
+    except (Mistake, NotAttempted):
+        raise
+    except NotImplementedError as error:
+        raise NotAttempted from error
+    except RecursionError as error:
+        raise Mistake("your function calls itself for ever: it needs a case that stops") from error
+    except (Exception, SystemExit) as error:
+        raise Mistake(f"your function raised {describe(error)} {inputs(args)}".rstrip()) from error
+    parts = result if isinstance(result, tuple | list) else [result]
+    if any(part is ... for part in parts):
+        raise NotAttempted
+    if result is None:
+        raise Mistake("your function returned None: is the `return` line missing?")
+    all_given = [*given, *given_named.values()]
+    for before, after in zip([*args, *kwargs.values()], all_given, strict=True):
+        if isinstance(before, Tensor | list | tuple | dict) and not unchanged(before, after):
+            raise Mistake("your function changed its input in place: work on a copy")
+    return result
+
+
+def describe(error: BaseException) -> str:
+    """The kind of an exception and the first line of its text."""
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:
+        lines = []
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def inputs(args: tuple) -> str:
+    """The shapes of the tensors among the arguments, in words."""
+    shapes = [str(tuple(a.shape)) for a in args if isinstance(a, Tensor)]
+    return f"(inputs of shape {', '.join(shapes)})" if shapes else ""
+
+
+def unchanged(before, after) -> bool:
+    """Whether an argument is still what it was, tensors and containers alike.
+
+    Things that can only be compared by identity, such as modules, pass.
+    """
+    if type(before) is not type(after):
+        return False
+    if isinstance(before, Tensor):
+        if before.shape != after.shape or before.dtype != after.dtype:
+            return False
+        return bool(((before == after) | (before.isnan() & after.isnan())).all())
+    if isinstance(before, list | tuple):
+        return len(before) == len(after) and all(map(unchanged, before, after))
+    if isinstance(before, dict):
+        return before.keys() == after.keys() and all(unchanged(before[k], after[k]) for k in before)
+    if isinstance(before, float) and math.isnan(before):
+        return math.isnan(after)
+    by_identity = inspect.isroutine(before) or type(before).__eq__ is object.__eq__
+    return by_identity or before == after
+
+
+def want_tensor(result, shape: tuple, axes: str, dtype: torch.dtype | None = None) -> Tensor:
+    """Make sure that an answer is a tensor of the wanted shape and type; returns it.
+
+    axes: the names of the axes, as the message shows them, such as "(batch, seq_len)".
+    """
+    if not isinstance(result, Tensor):
+        raise Mistake(f"want a torch.Tensor {axes}, got {type(result).__name__}")
+    if tuple(result.shape) != tuple(shape):
+        raise Mistake(f"want shape {axes} = {tuple(shape)}, got {tuple(result.shape)}")
+    if dtype is not None and result.dtype != dtype:
+        raise Mistake(f"want {dtype}, got {result.dtype}")
+    return result
+
+
+def want_number(result, what: str) -> float:
+    """Make sure that an answer is one finite number; returns it as a float."""
+    if isinstance(result, bool) or not isinstance(result, int | float | Tensor):
+        raise Mistake(f"want {what} as one number, got {type(result).__name__}")
+    if isinstance(result, Tensor) and result.numel() != 1:
+        raise Mistake(f"want {what} as one number, got a tensor of shape {tuple(result.shape)}")
+    number = float(result)
+    if math.isnan(number):
+        raise Mistake(f"{what} is nan: some step computes 0/0, inf - inf or log(0)")
+    if math.isinf(number):
+        raise Mistake(f"{what} is {number}: some step divides by 0, takes log(0) or a large exp()")
+    return number
+
+
+def want_finite(result: Tensor, why: str) -> Tensor:
+    """Make sure that no entry is nan or infinite; `why` tells what usually causes it."""
+    if not torch.isfinite(result).all():
+        raise Mistake(f"the result holds nan or inf: {why}")
+    return result
+
+
+def same(result: Tensor, expected: Tensor, tolerance: float = 1e-5) -> bool:
+    """Whether two tensors have one shape and agree everywhere within the tolerance."""
+    if result.shape != expected.shape:
+        return False
+    return torch.allclose(result.double(), expected.double(), atol=tolerance, rtol=tolerance)
