@@ -40,19 +40,20 @@ def by_exp(scores, mask):
     return powers / torch.where(total > 0, total, torch.ones_like(total))
 
 
-def attend(query, memory, mask):
-    weights = attention.masked_softmax(query[:, None] @ memory.transpose(1, 2), mask)
+def attend(query, memory, mask, scale=0.5):
+    """scale: 0.5 is 1/√4, the width of the check's decoder."""
+    weights = attention.masked_softmax(scale * query[:, None] @ memory.transpose(1, 2), mask)
     return (weights @ memory)[:, 0]
 
 
 def step(
     embedded, state, memory, mask, cell, combine, *, ask="new", mix="new", order="cs", tanh=True,
-    masked=True, give="new",
+    masked=True, give="new", scale=0.5,
 ):
     """One Luong step with switches for what people get wrong."""
     new = cell(embedded, state)
     mask = mask if masked else torch.ones_like(mask)
-    context = attend(new if ask == "new" else state, memory, mask)
+    context = attend(new if ask == "new" else state, memory, mask, scale)
     own = new if mix == "new" else state
     out = combine(torch.cat([context, own] if order == "cs" else [own, context], -1))
     out = out.tanh() if tanh else out
@@ -63,7 +64,7 @@ def step_by_numbers(embedded, state, memory, mask, cell, combine):
     """Right, with the linear layer cut into its two halves."""
     new = cell(embedded, state)
     d = new.shape[-1]
-    scores = torch.einsum("bd,bsd->bs", new, memory).masked_fill(~mask[:, 0], -math.inf)
+    scores = torch.einsum("bd,bsd->bs", new / 2, memory).masked_fill(~mask[:, 0], -math.inf)
     context = torch.einsum("bs,bsd->bd", scores.softmax(-1), memory)
     w = combine.weight
     return torch.tanh(context @ w[:, :d].T + new @ w[:, d:].T + combine.bias), new
@@ -146,6 +147,7 @@ WRONG = {
         (lambda *x: step(*x, order="sc"), "in place of [context; state]"),
         (lambda *x: step(*x, tanh=False), "tanh is missing"),
         (lambda *x: step(*x, masked=False), "padding of the source"),
+        (lambda *x: step(*x, scale=1.0), "not divided by √d_model"),
         (lambda *x: step(*x, give="old"), "the state that goes on is the old one"),
         (lambda *x: step(*x, give="mixed"), "handed on as the state"),
         (

@@ -218,9 +218,9 @@ class Loud(nn.Module):
 
 @pytest.mark.parametrize("factor, clipped", [(1000.0, True), (1.0, False)])
 def test_a_gradient_longer_than_1_is_cut_to_1(factor: float, clipped: bool) -> None:
-    """At a rate of 0 nothing moves, so the gradient of the one step can be worked out."""
+    """At a rate of 0 nothing moves, so each step has the same gradient; they do not add up."""
     model = Loud(factor)
-    train(model, made_up_batches(3), 1, learning_rate=0.0)
+    assert len(train(model, made_up_batches(3), 3, learning_rate=0.0)) == 3
     tgt_out = next(iter(made_up_batches(3))).tgt[:, 1:]
     counts = tgt_out[tgt_out != 3].bincount(minlength=8)
     raw = factor * (1 / 8 - counts / counts.sum())

@@ -43,8 +43,10 @@ def greedy_decode(
 
     src: (batch, src_len)    src_mask: (batch, 1, src_len)
     Returns token ids (batch, n), n at most max_len, without <bos>; after its
-    <eos> a sentence holds nothing but <eos>.
+    <eos> a sentence holds nothing but <eos>. ValueError if max_len is below 1.
     """
+    if max_len < 1:
+        raise ValueError(f"max_len must be 1 or more, got {max_len}")
     memory, state = model.encode(src, src_mask), None
     token = src.new_full((len(src), 1), bos_id)
     finished = torch.zeros_like(token, dtype=torch.bool)
@@ -68,6 +70,7 @@ def translate(
     """Translate token lists, in batches of similar length.
 
     Returns one token list for each sentence, in the order they came in.
+    Leaves the model in eval mode.
     """
     model.eval()
     rows = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))

@@ -124,6 +124,7 @@ class Verb:
     fr_case: str = ""
     ja_state: bool = False  # present and past are ～て いる
     ja_na: bool = False  # 好き です
+    ja_whole: bool = False  # says its object too: 休む is "take a rest"
     ko_state: bool = False  # present is stem + 다
     ko_noun: str = ""
 
@@ -157,6 +158,14 @@ def _adjectives() -> dict[str, Adjective]:
 
 
 ADJECTIVES = _adjectives()
+# What is big and compact is "gros" in French: une grosse pomme, but une grande table.
+GROS = replace(ADJECTIVES["big"], fr=("gros", "grosse", "gros", "grosses", "gros"))
+COMPACT = ("apple",)
+
+
+def adjective_of(name: str, noun: str) -> Adjective:
+    """Return an adjective as it is said of a noun, both named in English."""
+    return GROS if name == "big" and noun in COMPACT else ADJECTIVES[name]
 
 
 def _nouns() -> dict[str, Noun]:
@@ -227,7 +236,7 @@ def _nouns() -> dict[str, Noun]:
     café|café m|喫茶店|카페|count|small new
     shop|magasin m|店|가게|count|small new
     castle|château m|城|성|count|old beautiful
-    museum|musée m|美術館|미술관|count|new big
+    museum|musée m|美術館|박물관|count|new big
     school|école f|学校|학교|proper|
     library|bibliothèque f|図書館|도서관|count|
     station|gare f|駅|역|count|
@@ -339,7 +348,7 @@ téléphone téléphone téléphonons téléphonent téléphoné téléphon|\
     take_photo|take takes took taking|prends prend prenons prennent pris pren|\
 撮り 撮って 撮る|찍 찍었
     take_rest|take takes took taking|prends prend prenons prennent pris pren|\
-取り 取って 取る|취하 취했
+休み 休んで 休む|취하 취했|ja_whole=1
     take_walk|take takes took taking|fais fait faisons font fait fais|し して する|하 했
     open|open opens opened opening|ouvre ouvre ouvrons ouvrent ouvert ouvr|\
 開け 開けて 開ける|열 열었
@@ -432,7 +441,8 @@ STATES = {
                      "비/1 가 왔/01", False),
     "snowing": State("snowing", "il neigeait", (), "雪/1 が 降って/1 いた/0",
                      "눈/1 이 왔/01", False),
-    "late": State("late", "être", ("tard",) * 4, "遅かった/01", "늦었/01", False),
+    "late": State("late", "être", ("tard",) * 4, "もう/1 遅かった/01",
+                  "시간/1 이 늦었/01", False),
 }
 
 # Fixed phrases: English | French | Japanese | Korean. word/0 stands for English word 0, word/01
@@ -491,6 +501,11 @@ quietly|en/0 silence/0|静かに/0|조용히/0
 early|tôt/0|早く/0|일찍/0
 late|tard/0|遅く/0|늦게/0
 """
+# of one who arrives; one who comes home does so tôt or tard
+ARRIVALS_IN_TIME = """
+early|en/0 avance/0|早く/0|일찍/0
+late|en/0 retard/0|遅く/0|늦게/0
+"""
 
 
 def _fixed(*tables: str) -> dict[str, tuple[str, str, str, str]]:
@@ -504,6 +519,7 @@ PRESENT = _fixed(TIMES_PRESENT, TIMES_BOTH)
 FREQUENCY = _fixed(FREQUENCIES)
 INSTRUMENT = _fixed(INSTRUMENTS)
 MANNER = _fixed(MANNERS)
+ARRIVING = _fixed(ARRIVALS_IN_TIME)
 
 # name -> gender, Japanese, Korean
 NAMES = {
@@ -644,7 +660,7 @@ def noun_phrase(
     none: frozenset[str] = frozenset()
     many = plural or noun.kind == "plural"
     fr_noun = noun.plurals[1] if plural else noun.fr
-    form = ADJECTIVES.get(adjective)
+    form = adjective_of(adjective, noun.en) if adjective else None
     feminine = noun.gender == "f"
 
     noun_en = tuple((w, n) for w in (noun.plurals[0] if plural else noun.en).split())
@@ -695,7 +711,7 @@ def noun_phrase(
         det_en + rest_en,
         det_fr + noun_fr + after_fr,
         asian(1, "の", "この", "あの", form.ja if form else "", noun.ja),
-        asian(2, "의", "이", "저", form.ko if form else "", noun.ko),
+        asian(2, "의", "이", "그", form.ko if form else "", noun.ko),
         head=noun.en,
         plural=many,
         feminine=feminine,
@@ -736,6 +752,8 @@ def place_phrase(tag: str, place: str, verb: str, adjective: str = "", owner: st
     else:
         phrase = noun_phrase(tag, noun, "the", adjective, owner)
     en, fr = ("at", "à") if place in PLACES_AT else ("in", "dans")
+    if place == "café" and not adjective:
+        fr = "à"  # au café, but dans le petit café
     if going:
         en, fr = "to", "à"
     return adposition(tag, phrase, en, fr, ja, ko)
@@ -941,10 +959,16 @@ FRENCH_ORDER = (
     "frequency", "manner", "object", "person", "way", "goal", "recipient", "companion",
     "instrument", "place", "time",
 )  # fmt: skip
-ASIAN_ORDER = (
-    "frequency", "place", "companion", "instrument", "manner", "way", "recipient", "person",
-    "goal", "object",
-)  # fmt: skip
+ASIAN_ORDER = {
+    "ja": (
+        "frequency", "companion", "place", "instrument", "manner", "way", "recipient", "person",
+        "goal", "object",
+    ),
+    "ko": (
+        "frequency", "place", "companion", "instrument", "manner", "way", "recipient", "person",
+        "goal", "object",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -966,6 +990,7 @@ class Clause:
     pronoun: bool = False
     who: str = ""
     animate: bool = True
+    hither: bool = False  # towards those who are spoken of: 帰って きた, not 帰った
 
 
 @dataclass(frozen=True)
@@ -1056,7 +1081,7 @@ def french(node: Node, subject: bool = True) -> list[RoleWord]:
     else:
         words.append((ETRE[node.tense != "present"][index], "verb", frozenset([tag + "0"])))
         if node.kind == "adjective":
-            form = ADJECTIVES[node.name].fr[2 * many + feminine]
+            form = adjective_of(node.name, node.subject.head).fr[2 * many + feminine]
             words.append((form, "verb", frozenset([tag + "1"])))
     for slot in FRENCH_ORDER:
         if slot in node.slots:
@@ -1098,6 +1123,13 @@ def predicate(clause: Clause, lang: str, form: str, link: str) -> list[RoleWord]
         assert clause.verb is not None
         make = japanese_verb if japanese else korean_verb
         words = make(clause.verb, clause.tense, form, tag, link)
+        if japanese and clause.hither:
+            coming = replace(clause.verb, ja=("き", "きて", "くる"))
+            made = make(coming, clause.tense, form, tag, link)
+            words = ((clause.verb.ja[1], frozenset([tag + "v"])), *made)
+        if japanese and clause.verb.ja_whole:
+            noun = clause.slots["object"].en[-1][1]
+            words = tuple((w, keys | noun if tag + "v" in keys else keys) for w, keys in words)
     elif clause.kind == "state":
         state = STATES[clause.name]
         ja, ko = state.ja, state.ko
@@ -1164,7 +1196,15 @@ def asian(
         if when := node.slots.get("time"):
             stamp = roled(when.of(lang), "when")
             words = stamp + words if subject == "subject" else words + stamp
-        for slot in ASIAN_ORDER:
+        order = ASIAN_ORDER[lang]
+        if lang == "ja" and "time" in node.slots:
+            frequency = node.slots.get("frequency")
+            if frequency and frequency.head == "always":  # いつも 秋 に, but 秋 に よく
+                words[-len(stamp) :] = roled(frequency.ja, "when") + stamp
+                order = order[1:]
+        for slot in order:
+            if slot == "object" and lang == "ja" and node.verb and node.verb.ja_whole:
+                continue
             if slot in node.slots:
                 words += roled(node.slots[slot].of(lang), SLOT_ROLES[slot])
         return words + predicate(node, lang, form, link)
@@ -1387,7 +1427,9 @@ LIKINGS = {
     "fish": "dine:fish cook:fish go>restaurant|market",
     "cake": "go>café",
 }
-# One thing after the other: two plans, then the reasons that fit both.
+# One thing after the other: two plans, then the reasons that explain both (Japanese and Korean say
+# the reason first: it must not seem to explain the first action alone). Nobody comes home from
+# the kitchen: before "home" stands a place elsewhere.
 STEPS = """
 go>park photo@-|sunny
 go>park walk@-|sunny
@@ -1416,7 +1458,7 @@ home rest@-|tired sick
 home sleep@-|tired sick late
 home drink:tea|milk@kitchen|cold thirsty snowing tired
 home read:book|newspaper@living_room|cold raining
-home film@-|raining snowing late
+home film@-|raining snowing
 home listen:music@living_room|sad tired
 home eat:bread|cake@kitchen|hungry
 home cook@kitchen|hungry
@@ -1428,39 +1470,39 @@ food:vegetables|milk|bread@market cook:fish|meat|rice@-|hungry
 things:book@shop read:newspaper@café|
 things:pen|book@shop write:letter@café|
 cook clean:kitchen|
-make:bread drink:milk|tea@-|hungry
-make:cake drink:tea|coffee@-|cold
+make:bread drink:milk|tea@-|
+make:cake drink:tea|coffee@-|
 dine@kitchen wash:plates@-|
 clean rest@-|
 clean:kitchen make:cake@-|
-open drink:water|juice@-|hot thirsty
+open drink:water|juice@-|hot
 close drink:tea|milk@-|cold snowing
 close read:book|story@-|cold raining
 flowers@market draw:bird@-|
 write:letter send:photo|
-ride sight|sunny
+ride sight|
 fly>France|Japan|Korea|Canada|Africa photo@-|
 fly>Paris|London|Tokyo|Seoul sight|
 city photo@-|
 city things@-|
-meet@station sight|sunny
-meet@station go>restaurant|hungry
+meet@station sight|
+meet@station go>restaurant|
 meet@park play@-|sunny
 meet@park walk@-|sunny
 meet@café drink:tea|coffee@-|cold thirsty
 meet@library study@-|raining
 study@school|library music@-|
 study@home read:book|newspaper@-|raining
-study_alone@school|library home|late tired
+study_alone@school|library home|
 swim rest@-|
-run drink:water|juice@-|hot
-walk@park|beach home|late
+run drink:water|juice@-|
+walk@park|beach home|
 sing dance@-|happy
 music sing@-|happy
 lose look|
-work home|late tired
-work go>restaurant|hungry
-work sleep@home|tired
+work@hospital|school|library|market|restaurant|shop home|
+work go>restaurant|
+work sleep@home|
 help@kitchen|garden drink:tea|juice@-|
 """
 def _steps() -> dict[str, list[tuple[str, str]]]:
@@ -1516,7 +1558,7 @@ FOR_ANOTHER = {
 # Words that would contradict a reason: nobody drinks hot milk because of the heat.
 CONTRARY = {
     "hot": ("hot",), "thirsty": ("hot",), "cold": ("cold",), "snowing": ("cold",),
-    "sunny": ("evening",), "late": ("morning", "afternoon"),
+    "sunny": ("evening",), "late": ("morning", "afternoon", "early"),
 }  # fmt: skip
 # What goes on at a place (progressive) when somebody arrives there.
 GOING_ON = {
@@ -1723,6 +1765,8 @@ class Sampler:
         always = tense == "present" and "the" in frame.marks  # "washes the plates every day"
         if not always and self.chance(0.1 + 0.45 * rich):
             adjective = self.adjective(noun)
+            if frame.verb == "take_photo" and adjective == "old":  # it is new when it is taken
+                adjective = ""
         if noun.kind in ("mass", "plural"):
             det = "the" if "the" in frame.marks else ""
             return noun_phrase(tag, noun, det, adjective)
@@ -1849,7 +1893,8 @@ class Sampler:
         if manners and self.chance(0.3 * rich):
             manner = self.pick(manners)
             slot = "way" if manner == "quietly" else "manner"
-            slots[slot] = fixed(self.new_tag(), MANNER[manner])
+            rows = ARRIVING if name == "arrive" else MANNER
+            slots[slot] = fixed(self.new_tag(), rows[manner])
 
         lasting = name in ("live", "have", "like")
         timed = self.chance(time) and not lasting
@@ -1900,10 +1945,10 @@ class Sampler:
         return Clause(tag, "noun", fixed(tag + "s", row), "present", slots={"object": what})
 
     def speaking_cat(self) -> Clause:
-        """Build "I am a cat", "I am Jane 's black cat": here alone 吾輩 and で ある are said."""
+        """Build "I am Jane 's black cat": the cat alone says 吾輩 and で ある."""
         noun = NOUNS["cat"]
-        adjective = self.pick(noun.adjectives) if self.chance(0.5) else ""
-        owner = self.pick(list(NAMES)) if self.chance(0.6) else ""
+        adjective = self.pick(("white", "black")) if self.chance(0.5) else ""
+        owner = self.pick(list(NAMES))
         what = noun_phrase(self.new_tag(), noun, "a", adjective, owner)
         tag = self.new_tag()
         subject = fixed(tag + "s", ("I", "je/0", "吾輩/0", "나/0"), person=1)
@@ -2214,11 +2259,12 @@ class Sampler:
         elif steps:
             if comer in ("I", "we"):
                 raise Unsayable  # French would need "et que" here
-            came = self.clause("home", comer, "past", rich, 0.6)
+            came = replace(self.clause("home", comer, "past", rich, 0.6), hither=True)
             then = self.clause(self.pick(("open", "close")), comer, "past", rich, bare=True)
             event = self.joined("then", came, then)
         else:
-            event = self.clause(doing, comer, "past", rich, 0.6)
+            hither = doing == "home" and comer not in ("I", "we")
+            event = replace(self.clause(doing, comer, "past", rich, 0.6), hither=hither)
         return self.joined("when", main, event)
 
     def joined(self, link: str, first: Node, second: Node, same: bool = False) -> Joined:
@@ -2410,7 +2456,6 @@ def write_corpus(folder: str | Path, seed: int = 0) -> None:
         part = folder / f"{split}.tsv.part"
         part.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
         os.replace(part, folder / f"{split}.tsv")
-
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def perplexity(model: nn.Module, batches) -> float:
     """e to the mean loss of all real target tokens, true words fed in.
 
     batches: gives Batch objects and has .tgt_vocab. 1 is perfect; vocab_size
-    is what a uniform guess gets.
+    is what a uniform guess gets. Leaves the model in eval mode.
     """
     model.eval()
     pad_id, total, n_tokens = batches.tgt_vocab.pad_id, 0.0, 0
@@ -35,6 +35,8 @@ def perplexity(model: nn.Module, batches) -> float:
         logits = model(src, src_mask, tgt_in)
         total += token_loss(logits, tgt_out, pad_id).item()
         n_tokens += (tgt_out != pad_id).sum().item()
+    if not n_tokens:
+        raise ValueError("no target tokens to score: the batches are empty")
     return math.exp(total / n_tokens)
 
 

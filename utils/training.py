@@ -32,7 +32,8 @@ def train(
     """Fit the model by teacher forcing; the rate falls to zero in a line.
 
     batches: gives Batch objects and has len() and .tgt_vocab.
-    Returns the loss of every step, in nats a target token.
+    Returns the loss of every step, in nats a target token. Leaves the model
+    in training mode.
     """
     pad_id, n_steps = batches.tgt_vocab.pad_id, n_epochs * len(batches)
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)

@@ -146,9 +146,13 @@ class Step:
         self.mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
         self.mask[1, :, 4:] = False
 
-    def attend(self, query: Tensor, masked: bool = True) -> tuple[Tensor, Tensor]:
+    def attend(
+        self, query: Tensor, masked: bool = True, scaled: bool = True
+    ) -> tuple[Tensor, Tensor]:
         """Context (batch, d_model) and weights (batch, src_len) of one query (batch, d_model)."""
         scores = (query.unsqueeze(1) @ self.memory.transpose(1, 2)).squeeze(1)
+        if scaled:
+            scores = scores / query.size(-1) ** 0.5
         if masked:
             scores = scores.masked_fill(~self.mask.squeeze(1), -math.inf)
         weights = scores.softmax(-1)
@@ -178,6 +182,7 @@ def check_attention_step(answer) -> Verdict:
         context, _ = step.attend(new)
         early, _ = step.attend(step.state)
         unmasked, _ = step.attend(new, masked=False)
+        bare, _ = step.attend(new, scaled=False)
         wanted = step.mix(context, new)
         if same(state, step.state):
             raise Mistake("the state that goes on is the old one: the GRU cell must take its step")
@@ -192,6 +197,7 @@ def check_attention_step(answer) -> Verdict:
             ((context + new).tanh(), "context and state are added: put them side by side"),
             (context, "this is the context alone: the new state must take part"),
             (new, "this is the state alone: the attention has no effect"),
+            (step.mix(bare, new), "the dot products are not divided by √d_model"),
             (step.mix(unmasked, new), "the padding of the source is looked at: use src_mask"),
         ]
         for value, message in wrong:
