@@ -9,7 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from utils.decoding import greedy_decode, sample_sequence, sample_token, translate
+from utils.decoding import (
+    beam_search,
+    beam_step,
+    filter_logits,
+    greedy_decode,
+    keep_best,
+    pick_rows,
+    sample_decode,
+    sample_sequence,
+    sample_token,
+    translate,
+)
 from utils.recurrent import (
     AttentionDecoder,
     BahdanauDecoder,
@@ -312,3 +323,242 @@ def test_translating_records_no_gradients() -> None:
 
     translate(small_model(RNNDecoder, 0), [list("ab")], SOURCE, TARGET, decode)
     assert seen == [False] and torch.is_grad_enabled()
+
+
+# ---- beam search (notebook 06) ----
+
+N_WORDS, MAX_LEN, N_RANDOM = 4, 4, 200
+
+
+def random_model(seed: int, decoder=AttentionDecoder, vocab_size: int = N_WORDS) -> Seq2Seq:
+    """A tiny model with sharp choices; word 0 begins, word 1 ends."""
+    torch.manual_seed(seed)
+    model = Seq2Seq(RNNEncoder(6, 4), decoder(vocab_size, 4))
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights.mul_(3)
+    return model.eval()
+
+
+def random_source(seed: int, batch: int = 3) -> tuple[Tensor, Tensor]:
+    """Sentences of 4, 2, 3, 4, 2, ... tokens."""
+    torch.manual_seed(seed)
+    src = torch.randint(0, 6, (batch, 4))
+    lengths = torch.tensor([(4, 2, 3)[row % 3] for row in range(batch)])
+    return src, (torch.arange(4) < lengths[:, None]).unsqueeze(1)
+
+
+def written(tokens: Tensor) -> list[tuple[int, ...]]:
+    """Rows of ids, each cut after its first end."""
+    rows = [tuple(row) for row in tokens.tolist()]
+    return [row[: row.index(1) + 1] if 1 in row else row for row in rows]
+
+
+@torch.no_grad()
+def exhaustive(model: Seq2Seq, src: Tensor, mask: Tensor, penalty: float) -> tuple[int, ...]:
+    """The best of all sentences for one source, by scoring every one of them."""
+    rows = torch.cartesian_prod(*[torch.arange(N_WORDS)] * MAX_LEN)
+    tgt = torch.cat([torch.zeros(len(rows), 1, dtype=torch.long), rows[:, :-1]], dim=1)
+    memory = model.encode(src, mask).expand(len(rows), -1, -1)
+    logits = model.decode(tgt, memory, mask.expand(len(rows), -1, -1))[0]
+    log_p = logits.log_softmax(-1).gather(2, rows.unsqueeze(2)).squeeze(2).cumsum(1)
+    scores = {s: log_p[n, len(s) - 1].item() / len(s) ** penalty
+              for n, s in enumerate(written(rows))}
+    return max(scores, key=scores.get)
+
+
+DECODERS = (AttentionDecoder, RNNDecoder)
+
+
+@torch.no_grad()
+def test_a_beam_of_one_is_greedy_decoding() -> None:
+    for seed in range(N_RANDOM):
+        model, given = random_model(seed, DECODERS[seed % 2]), random_source(seed)
+        greedy = greedy_decode(model, *given, 0, 1, 6)
+        for penalty in (0.0, 1.0):
+            beam = beam_search(model, *given, 0, 1, 6, 1, penalty)
+            assert written(beam) == written(greedy)
+
+
+@torch.no_grad()
+def test_a_beam_as_large_as_the_search_space_finds_the_best_sentence() -> None:
+    greedy_missed = narrow_missed = 0
+    for seed in range(N_RANDOM):
+        model, (src, mask) = random_model(seed, DECODERS[seed % 2]), random_source(seed, 1)
+        penalty = (0.0, 0.5, 1.0)[seed % 3]
+        best = exhaustive(model, src, mask, penalty)
+        beam = beam_search(model, src, mask, 0, 1, MAX_LEN, N_WORDS**MAX_LEN, penalty)
+        assert written(beam) == [best]
+        greedy_missed += written(greedy_decode(model, src, mask, 0, 1, MAX_LEN)) != [best]
+        narrow = beam_search(model, src, mask, 0, 1, MAX_LEN, 2, penalty)
+        narrow_missed += written(narrow) != [best]
+    assert 0 < narrow_missed < greedy_missed < N_RANDOM
+
+
+@torch.no_grad()
+def test_a_sentence_does_not_depend_on_its_batch_nor_on_its_place() -> None:
+    for seed in range(N_RANDOM):
+        model, (src, mask) = random_model(seed, DECODERS[seed % 2]), random_source(seed, 4)
+        together = written(beam_search(model, src, mask, 0, 1, 5, 3))
+        order = torch.randperm(4)
+        moved = written(beam_search(model, src[order], mask[order], 0, 1, 5, 3))
+        assert moved == [together[row] for row in order.tolist()]
+        alone = beam_search(model, src[:1], mask[:1], 0, 1, 5, 3)
+        assert written(alone) == together[:1]
+
+
+def test_a_wider_beam_than_the_vocabulary_and_a_model_that_never_ends() -> None:
+    model, given = random_model(0), random_source(0)
+    with torch.no_grad():
+        model.decoder.out.bias[1] = -1e9
+    tokens = beam_search(model, *given, 0, 1, 7, beam_size=50)
+    assert tuple(tokens.shape) == (3, 7) and not (tokens == 1).any()
+
+
+def test_a_model_that_ends_at_once() -> None:
+    model, given = random_model(0), random_source(0)
+    with torch.no_grad():
+        model.decoder.out.bias[1] = 1e4
+    assert beam_search(model, *given, 0, 1, 7, beam_size=3)[:, 0].tolist() == [1, 1, 1]
+
+
+def test_what_follows_the_end_is_filled_with_the_end() -> None:
+    for seed in range(20):
+        tokens = beam_search(random_model(seed), *random_source(seed, 6), 0, 1, 8, 3)
+        for row, sentence in zip(tokens.tolist(), written(tokens), strict=True):
+            assert set(row[len(sentence) :]) <= {1}
+
+
+@pytest.mark.parametrize("options", [
+    {"beam_size": 0}, {"beam_size": -1}, {"max_len": 0}, {"length_penalty": -0.1},
+])
+def test_a_search_that_cannot_be_made_is_refused(options: dict) -> None:
+    with pytest.raises(ValueError, match="want beam_size and max_len"):
+        beam_search(random_model(0), *random_source(0), 0, 1, **options)
+
+
+def test_a_strong_length_penalty_writes_more() -> None:
+    lengths = [sum(len(s) for seed in range(20) for s in written(beam_search(
+        random_model(seed), *random_source(seed), 0, 1, 8, 8, a))) for a in (0.0, 1.0, 3.0)]
+    assert lengths[0] < lengths[1] < lengths[2]
+
+
+def test_the_step_by_hand() -> None:
+    """Place 0 is the better one, but has ended; place 1 may have both children."""
+    total = torch.tensor([[-0.1, -1.0]])
+    log_p = torch.tensor([[[0.5, 0.25, 0.25], [0.6, 0.1, 0.3]]]).log()
+    new, parent, token = beam_step(total, torch.tensor([[True, False]]), log_p)
+    assert parent.tolist() == [[1, 1]] and token.tolist() == [[0, 2]]
+    assert torch.allclose(new, -1.0 + torch.tensor([[0.6, 0.3]]).log())
+    new, parent, token = beam_step(total, torch.tensor([[False, False]]), log_p)
+    assert parent.tolist() == [[0, 0]] and token.tolist()[0][0] == 0
+
+
+def test_an_ending_gives_way_only_to_a_better_one() -> None:
+    best, score = torch.tensor([[5, 1], [6, 1]]), torch.tensor([-1.0, -2.0])
+    tokens = torch.tensor([[7, 7, 1], [8, 8, 1], [7, 9, 1], [8, 9, 1]])
+    found = torch.tensor([[float("-inf"), -1.5], [-1.0, -3.0]])
+    best, score = keep_best(best, score, tokens, found, 1)
+    assert best.tolist() == [[5, 1, 1], [7, 9, 1]] and score.tolist() == [-1.0, -1.0]
+
+
+def test_rows_are_picked_from_any_nest() -> None:
+    x, rows = torch.arange(6).view(3, 2), torch.tensor([2, 0, 0, 1])
+    assert pick_rows(None, rows) is None
+    nest = pick_rows({"a": (x, None), "b": [x.unsqueeze(1)]}, rows)
+    assert torch.equal(nest["a"][0], x[rows]) and nest["a"][1] is None
+    assert isinstance(nest["a"], tuple) and isinstance(nest["b"], list)
+    assert torch.equal(nest["b"][0], x[rows].unsqueeze(1))
+
+
+class PairState(Seq2Seq):
+    """The same model with its state in a tuple and its memory in a dict."""
+
+    def encode(self, src: Tensor, src_mask: Tensor):
+        return {"states": super().encode(src, src_mask)}
+
+    def decode(self, tgt, memory, src_mask, state=None):
+        logits, new = super().decode(tgt, memory["states"], src_mask, state and state[0])
+        return logits, (new,)
+
+
+def test_the_search_works_with_any_kind_of_state() -> None:
+    model, given = random_model(3), random_source(3)
+    other = PairState(model.encoder, model.decoder)
+    assert torch.equal(*(beam_search(m, *given, 0, 1, 6, 4) for m in (model, other)))
+
+
+# ---- top-k, top-p, sampling (notebook 06) ----
+
+
+def kept(shares: list[float], **options) -> list[int]:
+    """Which tokens stay."""
+    logits = torch.tensor([shares]).log()
+    return filter_logits(logits, **options).isfinite()[0].nonzero().flatten().tolist()
+
+
+@pytest.mark.parametrize("options, tokens", [
+    ({}, [0, 1, 2, 3]), ({"top_k": 1}, [2]), ({"top_k": 2}, [0, 2]), ({"top_k": 9}, [0, 1, 2, 3]),
+    ({"top_p": 0.4}, [2]), ({"top_p": 0.45}, [2]), ({"top_p": 0.55}, [0, 2]),
+    ({"top_p": 0.85}, [0, 1, 2]), ({"top_p": 1.0}, [0, 1, 2, 3]), ({"top_p": 1e-9}, [2]),
+    ({"top_k": 1, "top_p": 0.9}, [2]), ({"top_k": 3, "top_p": 0.55}, [0, 2]),
+])
+def test_which_tokens_stay(options: dict, tokens: list) -> None:
+    assert kept([0.3, 0.15, 0.5, 0.05], **options) == tokens
+
+
+@pytest.mark.parametrize("options, words", [
+    ({"top_k": 0}, "top_k must be"), ({"top_k": -2}, "top_k must be"),
+    ({"top_p": 0.0}, "top_p must be"), ({"top_p": 1.1}, "top_p must be"),
+    ({"top_p": -0.5}, "top_p must be"), ({"top_p": float("nan")}, "top_p must be"),
+])
+def test_a_filter_without_sense_is_refused(options: dict, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        filter_logits(torch.zeros(2, 5), **options)
+    with pytest.raises(ValueError, match=words):
+        sample_decode(random_model(0), *random_source(0), 0, 1, 5, **options)
+
+
+@given(st.lists(st.floats(-9, 9), min_size=2, max_size=6), st.floats(0.01, 1.0),
+       st.integers(1, 7))
+@settings(max_examples=200)
+def test_the_filter_keeps_the_likeliest_and_nothing_else(row, top_p, top_k) -> None:
+    logits = torch.tensor([row, row[::-1]])
+    result = filter_logits(logits, top_k, top_p)
+    stays = result.isfinite()
+    assert stays.any(-1).all() and (stays.sum(-1) <= top_k).all()
+    assert torch.equal(result[stays], logits[stays])
+    for values, mask in zip(logits, stays):
+        if not mask.all():
+            assert values[mask].min() >= values[~mask].max()
+
+
+@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+def test_sampling_wants_a_temperature_above_zero(temperature: float) -> None:
+    with pytest.raises(ValueError, match="temperature must be above 0"):
+        sample_decode(random_model(0), *random_source(0), 0, 1, temperature=temperature)
+
+
+def test_sampling_without_choice_is_greedy_decoding() -> None:
+    for seed in range(20):
+        model, given = random_model(seed), random_source(seed)
+        greedy = written(greedy_decode(model, *given, 0, 1, 6))
+        for options in ({"top_k": 1}, {"top_p": 1e-6}, {"temperature": 1e-4}):
+            assert written(sample_decode(model, *given, 0, 1, 6, **options)) == greedy
+
+
+def test_sampling_draws_as_often_as_the_model_says() -> None:
+    model, (src, mask) = random_model(1), random_source(1, 1)
+    many = src.expand(20_000, -1), mask.expand(20_000, -1, -1)
+    with torch.no_grad():
+        first = model.decode(torch.zeros(1, 1, dtype=torch.long), model.encode(src, mask), mask)[0]
+        tokens = sample_decode(model, *many, 0, 1, 1)
+    shares = tokens.flatten().bincount(minlength=N_WORDS) / len(tokens)
+    assert (shares - first[0, 0].softmax(-1)).abs().max() < 0.02
+
+
+def test_sampling_a_model_that_never_ends() -> None:
+    model, given = random_model(0), random_source(0)
+    with torch.no_grad():
+        model.decoder.out.bias[1] = -1e9
+    assert tuple(sample_decode(model, *given, 0, 1, 7).shape) == (3, 7)

@@ -7,6 +7,12 @@ from utils.checks.attention import (
     check_masked_softmax,
 )
 from utils.checks.core import Verdict, claim
+from utils.checks.decoding_and_bleu import (
+    check_beam_step,
+    check_beam_test,
+    check_clipped_matches,
+    check_corpus_bleu,
+)
 from utils.checks.gates_and_directions import (
     check_final_state,
     check_gru_step,
@@ -52,8 +58,12 @@ __all__ = [
     "check_additive_score",
     "check_alignment_error",
     "check_attention_step",
+    "check_beam_step",
+    "check_beam_test",
     "check_causal_mask",
+    "check_clipped_matches",
     "check_context_by_hand",
+    "check_corpus_bleu",
     "check_double",
     "check_entropy_order",
     "check_final_state",
