@@ -539,6 +539,13 @@ def test_sampling_wants_a_temperature_above_zero(temperature: float) -> None:
         sample_decode(random_model(0), *random_source(0), 0, 1, temperature=temperature)
 
 
+@pytest.mark.parametrize("decode", [greedy_decode, sample_decode])
+@pytest.mark.parametrize("max_len", [0, -1])
+def test_no_room_to_write_is_refused(decode, max_len: int) -> None:
+    with pytest.raises(ValueError, match="max_len must be 1 or more, got"):
+        decode(random_model(0), *random_source(0), 0, 1, max_len)
+
+
 def test_sampling_without_choice_is_greedy_decoding() -> None:
     for seed in range(20):
         model, given = random_model(seed), random_source(seed)

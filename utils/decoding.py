@@ -203,10 +203,12 @@ def sample_decode(
     """Write one token at a time, drawn by its probability, until <eos>.
 
     What goes in and comes out: as in greedy_decode. The temperature acts
-    before the filter; ValueError unless it is above 0.
+    before the filter. ValueError unless it is above 0, max_len from 1.
     """
     if not temperature > 0:
         raise ValueError(f"temperature must be above 0, got {temperature}")
+    if max_len < 1:
+        raise ValueError(f"max_len must be 1 or more, got {max_len}")
     memory, state = model.encode(src, src_mask), None
     token = src.new_full((len(src), 1), bos_id)
     finished = torch.zeros_like(token, dtype=torch.bool)
