@@ -299,7 +299,8 @@ FUNCTION_PAIRS = {
         "they": "ils", "it": "il", "I": "je j'", "we": "nous", "on": "sur",
     },
     "ja": {
-        "'s": "の", "to": "に", "with": "と で", "but": "が", "because": "ので", "when": "とき",
+        "'s": "の", "to": "に", "with": "と 一緒 に で", "but": "が", "because": "ので",
+        "when": "とき",
         "I": "私 吾輩", "we": "私たち", "on": "上 に",
     },
     "ko": {

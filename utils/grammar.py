@@ -224,7 +224,7 @@ def _nouns() -> dict[str, Noun]:
     French|français m|フランス語|프랑스어|proper|
     Japanese|japonais m|日本語|일본어|proper|
     Korean|coréen m|韓国語|한국어|proper|
-    walk|promenade f|散歩|산책|count|long
+    walk|promenade f|散歩|산책|count|
     rest|repos m|休憩|휴식|count|
     garden|jardin m|庭|정원|count owned|small big beautiful
     park|parc m|公園|공원|count|big old beautiful
@@ -283,6 +283,7 @@ def _nouns() -> dict[str, Noun]:
 NOUNS = _nouns()
 CITIES = ("Paris", "Tokyo", "Seoul", "London")
 COUNTRIES = ("Africa", "France", "Japan", "Korea", "Canada")
+CITY_IN = {"Paris": "France", "Tokyo": "Japan", "Seoul": "Korea"}
 # Common places by their English preposition: "in the park" is "dans le parc", "at the market"
 # is "au marché"; "school" and "home" have no article.
 PLACES_IN = ("garden", "park", "kitchen", "living room", "forest", "village", "café", "shop")
@@ -355,7 +356,7 @@ téléphone téléphone téléphonons téléphonent téléphoné téléphon|\
     close|close closes closed closing|ferme ferme fermons ferment fermé ferm|\
 閉め 閉めて 閉める|닫 닫았
     look|look looks looked looking|cherche cherche cherchons cherchent cherché cherch|\
-探し 探して 探す|찾 찾았|particle=for
+探し 探して 探す|찾아보 찾아보았|particle=for
     lose|lose loses lost losing|perds perd perdons perdent perdu perd|\
 なくし なくして なくす|잃어버리 잃어버렸
     visit|visit visits visited visiting|visite visite visitons visitent visité visit|\
@@ -454,8 +455,8 @@ yesterday evening|hier/0 soir/1|昨日/0 の 夜/1|어제/0 저녁/1 에
 this morning|ce/0 matin/1|今朝/01|오늘/0 아침/1 에
 last week|la semaine/1 dernière/0|先週/01|지난주/01 에
 last year|l' année/1 dernière/0|去年/01|작년/01 에
-last summer|l' été/1 dernier/0|去年/0 の 夏/1|지난/0 여름/1 에
-last winter|l' hiver/1 dernier/0|去年/0 の 冬/1|지난/0 겨울/1 에
+last summer|l' été/1 dernier/0|去年/0 の 夏/1|지난여름/01 에
+last winter|l' hiver/1 dernier/0|去年/0 の 冬/1|지난겨울/01 에
 on Monday|lundi/1|月曜日/1 に/0|월요일/1 에/0
 on Wednesday|mercredi/1|水曜日/1 に/0|수요일/1 에/0
 on Friday|vendredi/1|金曜日/1 に/0|금요일/1 에/0
@@ -504,7 +505,7 @@ late|tard/0|遅く/0|늦게/0
 # of one who arrives; one who comes home does so tôt or tard
 ARRIVALS_IN_TIME = """
 early|en/0 avance/0|早く/0|일찍/0
-late|en/0 retard/0|遅く/0|늦게/0
+late|en/0 retard/0|遅れて/0|늦게/0
 """
 
 
@@ -551,7 +552,7 @@ PEOPLE = {
     "the students": ("les/0 élèves/1", "生徒たち/1", "학생들/1", "m", "child plural"),
 }
 # They do not live with the others.
-TITLES = ("the teacher", "the doctor", "the student", "the students")
+TITLES = ("my friend", "the teacher", "the doctor", "the student", "the students")
 
 
 # ---------------------------------------------------------------------------------------------
@@ -621,15 +622,15 @@ def adposition(
 ) -> Phrase:
     """Put prepositions before a phrase in English and French, particles after it in ja and ko.
 
-    All carry the key of the English preposition; with an empty tag they carry none. ko may hold
-    several words: 과/와 함께.
+    All carry the key of the English preposition; with an empty tag they carry none. ja and ko may
+    hold several words: と 一緒 に, 과/와 함께.
     """
     keys: frozenset[str] = frozenset([tag + "p"]) if tag and en else frozenset()
     last = phrase.ko[-1][0] if phrase.ko else ""
     return Phrase(
         ((en, keys), *phrase.en) if en else phrase.en,
         ((fr, keys), *phrase.fr) if fr else phrase.fr,
-        (*phrase.ja, (ja, keys)) if ja else phrase.ja,
+        (*phrase.ja, *((word, keys) for word in ja.split())),
         (*phrase.ko, *((josa(last, word), keys) for word in ko.split())),
         phrase.head, phrase.person, phrase.plural, phrase.feminine,
     )  # fmt: skip
@@ -926,7 +927,7 @@ def korean_verb(verb: Verb, tense: str, form: str, tag: str, link: str) -> tuple
         stem, past_stem, keys, present = "있", "있었", be, "있다"
     past = tense != "present"
     root = past_stem if past else stem
-    if form == "then" and verb.en[0] in ("go", "come", "meet"):
+    if form == "then" and verb.en[0] in ("go", "come", "meet", "visit"):
         ending = past_stem[:-1] + without_final(past_stem[-1]) + "서"
         return (*before, (ending, keys | joined))
     if form == "then":
@@ -965,8 +966,8 @@ ASIAN_ORDER = {
         "goal", "object",
     ),
     "ko": (
-        "frequency", "place", "companion", "instrument", "manner", "way", "recipient", "person",
-        "goal", "object",
+        "frequency", "place", "companion", "instrument", "way", "recipient", "person", "goal",
+        "object", "manner",
     ),
 }  # fmt: skip
 
@@ -1202,6 +1203,8 @@ def asian(
             if frequency and frequency.head == "always":  # いつも 秋 に, but 秋 に よく
                 words[-len(stamp) :] = roled(frequency.ja, "when") + stamp
                 order = order[1:]
+        if lang == "ja" and {"place", "instrument"} <= node.slots.keys():  # not 駅 で ペン で
+            order = (*(slot for slot in order if slot != "instrument"), "instrument")
         for slot in order:
             if slot == "object" and lang == "ja" and node.verb and node.verb.ja_whole:
                 continue
@@ -1219,7 +1222,14 @@ def asian(
         reason = asian(node.second, lang, "because", key, "none")
         return asian(node.first, lang, form, link, subject, [*insert, *reason])
     before = asian(node.second, lang, node.link, key, "subject")
-    return before + asian(node.first, lang, form, link, subject, insert)
+    main = asian(node.first, lang, form, link, subject, insert)
+    when = first_clause(node.first).slots.get("time")
+    if lang == "ja" and node.link == "because" and when:  # the reason holds at that time, too
+        stamp = roled(when.ja, "when")
+        place = next(i for i in range(len(main)) if main[i : i + len(stamp)] == stamp)
+        main = main[:place] + main[place + len(stamp) :]
+        before = stamp + before
+    return before + main
 
 
 def elide(words: Sequence[RoleWord]) -> list[RoleWord]:
@@ -1326,7 +1336,7 @@ with slowly no-elder
     give|give|flower book gift apple cake||to a past
     send|send|letter photo gift||to a past
     show|show|photo picture letter|school café living_room|to past owned
-    phone|phone||home garden living_room|person past
+    phone|phone|||person past
     meet|meet||station park library café market|person past
     wait_person|wait||station school café park|person past
     wait|wait|bus train||with the past
@@ -1342,15 +1352,15 @@ with slowly no-elder
     fly|go|||with long
     home|come|||with by_bus by_train by_car by_bicycle early late no-title past
     arrive|arrive|||with by_bus by_train early late past
-    walk|take_walk|walk|park forest beach garden village|with a season past
+    walk|take_walk|walk|park forest beach garden village|with a past
     rest|take_rest|rest|home garden living_room|a past
     photo|take_photo|photo|park garden zoo beach village forest|with season past
-    stay|stay||home|with past
+    stay|stay||home|with no-elder past
     sleep|sleep||home living_room garden|no-elder past
-    run|run||park beach|with no-elder season past
+    run|run||park beach|with no-elder past
     swim|swim||sea river|with no-elder season past
     dance|dance||school garden living_room|with no-elder past
-    work|work||hospital school library market restaurant shop home|no-child no-title season
+    work|work||hospital school library market restaurant shop home|no-child no-title
     live|live||Paris Tokyo Seoul London Africa France Japan Korea Canada village|present
     have|have|cat dog||present a
     like|like|music book flower animals film tea coffee fish cake apple juice||present
@@ -1380,8 +1390,9 @@ with slowly no-elder
 FRAMES = _frames()
 # Frames with many objects or places, said more often so that each of those is learned.
 OFTEN = (
-    *("city",) * 4, *("fly",) * 5, *("live", "teach", "like") * 3,
+    *("city",) * 6, *("fly",) * 6, *("live", "teach", "like") * 3,
     "study", "work", "listen", "cook", "sight", "teach", "show", "phone", "food", "give", "send",
+    "help", "help", "show", "look", "look", "lose",
 )  # fmt: skip
 GOALS = (
     "park", "beach", "library", "market", "restaurant", "café", "village", "zoo", "museum",
@@ -1392,6 +1403,10 @@ DAILY = ("every day", "every morning", "every evening", "every week", "every Sun
 SEASONS = tuple(_fixed(TIMES_BOTH))
 YEARLY = ("last week", "last year", "last summer", "last winter")
 
+# "toujours" beside these would read as "still", and いつも as if one did nothing else, unless a
+# season is named: いつも 秋 に.
+NOT_ALWAYS = ("study", "study_alone", "work", "teach", "listen", "sight", "city", "fly")
+
 # What one does for a reason. A plan names a frame, then its objects after ":", its place after
 # "@" (@- for none) and its goal after ">".
 EFFECTS = {
@@ -1399,11 +1414,10 @@ EFFECTS = {
              "drink:coffee|tea@kitchen|living_room|café",
     "hungry": "dine food:bread|fish|meat|apple go>restaurant|market eat:bread|apple|cake cook make",
     "thirsty": "drink:water|juice|tea go>café",
-    "sick": "stay@home sleep@home go>hospital home rest@home drink:milk|tea@kitchen|living_room",
+    "sick": "stay@home sleep@home go>hospital home rest@home",
     "happy": "sing dance@garden|living_room make:cake phone",
-    "busy": "work@home|library study_alone@home|library",
     "sad": "listen:music@living_room|garden stay@home walk home phone",
-    "cold": "stay@home drink:tea|coffee|milk@kitchen|café|living_room close home "
+    "cold": "stay@home drink:tea|coffee@kitchen|café|living_room close home "
             "read@living_room film@home",
     "hot": "swim drink:water|juice@garden|café|kitchen open go>beach "
            "rest@garden sleep@garden",
@@ -1441,7 +1455,8 @@ go>park read:book|newspaper@-|sunny
 go>park birds@-|sunny
 go>library read:book|newspaper@-|raining
 go>library study@-|raining
-go>market food@-|hungry
+go>market food:bread|fish|meat|apple@-|hungry
+go>market food:vegetables|milk|juice@-|
 go>market flowers@-|
 go>restaurant dine@-|hungry
 go>café drink:tea|coffee@-|thirsty cold tired snowing
@@ -1456,7 +1471,8 @@ go>village photo@-|sunny
 go>village food:bread|apple@-|hungry
 home rest@-|tired sick
 home sleep@-|tired sick late
-home drink:tea|milk@kitchen|cold thirsty snowing tired
+home drink:tea@kitchen|cold
+home drink:tea|milk@kitchen|thirsty snowing tired
 home read:book|newspaper@living_room|cold raining
 home film@-|raining snowing
 home listen:music@living_room|sad tired
@@ -1476,9 +1492,8 @@ dine@kitchen wash:plates@-|
 clean rest@-|
 clean:kitchen make:cake@-|
 open drink:water|juice@-|hot
-close drink:tea|milk@-|cold snowing
+close drink:tea@-|cold snowing
 close read:book|story@-|cold raining
-flowers@market draw:bird@-|
 write:letter send:photo|
 ride sight|
 fly>France|Japan|Korea|Canada|Africa photo@-|
@@ -1499,10 +1514,8 @@ run drink:water|juice@-|
 walk@park|beach home|
 sing dance@-|happy
 music sing@-|happy
-lose look|
 work@hospital|school|library|market|restaurant|shop home|
 work go>restaurant|
-work sleep@home|
 help@kitchen|garden drink:tea|juice@-|
 """
 def _steps() -> dict[str, list[tuple[str, str]]]:
@@ -1511,7 +1524,8 @@ def _steps() -> dict[str, list[tuple[str, str]]]:
     for line in STEPS.strip().split("\n"):
         plans, reasons = line.rsplit("|", 1)
         first, second = plans.split()
-        for reason in ("", *reasons.split()):
+        alone = () if first in ("open", "close") else ("",)  # a door is opened for a reason
+        for reason in (*alone, *reasons.split()):
             found.setdefault(reason, []).append((first, second))
     return found
 
@@ -1529,7 +1543,7 @@ SCENES = (
     "read@living_room write:letter@living_room clean:kitchen stay@home",
     "food@market flowers@market|shop sell@market things@shop go>library|park|café",
     "city sight go>village fly>Africa|Japan|Korea|France|Canada|Paris|London|Tokyo|Seoul",
-    "wait:bus|train ride arrive",
+    "wait:bus|train ride",
     "open close clean drink:tea|juice|coffee@garden|kitchen eat@garden|kitchen",
 )
 # What one does outside while the other does not.
@@ -1557,8 +1571,9 @@ FOR_ANOTHER = {
 }
 # Words that would contradict a reason: nobody drinks hot milk because of the heat.
 CONTRARY = {
-    "hot": ("hot",), "thirsty": ("hot",), "cold": ("cold",), "snowing": ("cold",),
+    "hot": ("hot",), "thirsty": ("hot",), "cold": ("cold",), "snowing": ("cold", "bicycle"),
     "sunny": ("evening",), "late": ("morning", "afternoon", "early"),
+    "raining": ("bicycle",), "sick": ("bicycle",),
 }  # fmt: skip
 # What goes on at a place (progressive) when somebody arrives there.
 GOING_ON = {
@@ -1785,7 +1800,7 @@ class Sampler:
         if "owned" in frame.marks and noun.owned and self.chance(0.2):
             owner = self.fresh(list(NAMES))
             return noun_phrase(tag, noun, "the", "" if rich < 0.5 else adjective, owner)
-        choices = [("a", 5.0), ("the", 0.0 if noun.en == "photo" else 3.0)]
+        choices = [("a", 5.0), ("the", 0.0 if noun.en == "photo" or frame.verb == "draw" else 3.0)]
         if noun.en in ("book", "letter", "story", "song", "film"):
             choices += [("this", 0.9), ("that", 0.6)]
         choices += [("", 2.0)] if plural else []
@@ -1815,18 +1830,18 @@ class Sampler:
         if tense == "present":
             names: tuple[str, ...] = DAILY
             if "season" in frame.marks:
-                names += SEASONS + SEASONS
+                names += SEASONS * 4
             if "long" in frame.marks:
-                names = (*SEASONS, "every year", "every year")
+                names = (*SEASONS, *("every year",) * 4)
             if frame.verb == "swim":
                 names = tuple(name for name in names if "winter" not in name)
             return fixed(self.new_tag(), PRESENT[self.pick(names)])
         if "long" in frame.marks:
-            names = YEARLY + SEASONS
+            names = YEARLY + YEARLY + SEASONS * 3
         else:
             names = tuple(t for t in PAST if t not in YEARLY and t not in SEASONS)
             if not self.days and "season" in frame.marks:
-                names += YEARLY + SEASONS + SEASONS
+                names += YEARLY + SEASONS * 4
         avoid = (*self.avoid, "winter") if frame.verb == "swim" else self.avoid
         names = tuple(name for name in names if not set(avoid) & set(name.split()))
         return fixed(self.new_tag(), PAST[self.pick(names)])
@@ -1855,7 +1870,8 @@ class Sampler:
             person = subject_phrase(self.new_tag(), self.other_person(who, kinds))
             slots["person"] = self.cased(person, VERBS[frame.verb])
         writing = name == "write" and "letter" not in slots["object"].head
-        if frame.recipient and not writing and (name == "give" or self.chance(0.35 + 0.5 * rich)):
+        to_someone = name in ("give", "show")
+        if frame.recipient and not writing and (to_someone or self.chance(0.35 + 0.5 * rich)):
             kinds = "class" if "to class" in marks else "give"
             person = subject_phrase(self.new_tag(), self.other_person(who, kinds))
             slots["recipient"] = adposition(self.new_tag(), person, "to", "à", "に", "에게")
@@ -1883,10 +1899,11 @@ class Sampler:
         if frame.companion and not bare and self.chance(0.45 * rich):
             person = subject_phrase(self.new_tag(), self.other_person(who, "with"))
             tag = self.new_tag()
-            slots["companion"] = adposition(tag, person, "with", "avec", "と", "과/와 함께")
+            slots["companion"] = adposition(tag, person, "with", "avec", "と 一緒 に", "과/와 함께")
         tools = frame.instruments
         if "companion" in slots:  # not "with Paul with a pen"
             tools = tuple(tool for tool in tools if not tool.startswith("with"))
+        tools = tuple(tool for tool in tools if tool.split()[-1] not in self.avoid)
         if tools and self.chance(0.4 * rich):
             slots["instrument"] = fixed(self.new_tag(), INSTRUMENT[self.pick(tools)])
         manners = tuple(manner for manner in frame.manners if manner not in self.avoid)
@@ -1900,10 +1917,15 @@ class Sampler:
         timed = self.chance(time) and not lasting
         if tense == "present" and not lasting:
             if not timed or ("long" in marks and self.chance(0.3)):
-                word = FREQUENCY[self.pick(tuple(FREQUENCY))]
+                vague = not timed and name in NOT_ALWAYS
+                words = [word for word in FREQUENCY if not vague or word != "always"]
+                word = FREQUENCY[self.pick(words)]
                 slots["frequency"] = fixed(self.new_tag(), word)
         if timed:
             slots["time"] = self.time(frame, tense)
+            late = "manner" in slots and slots["manner"].head == "late"
+            if late and "morning" in slots["time"].head:
+                raise Unsayable  # "home late yesterday morning"
 
         tag = self.new_tag()
         verb = VERBS[frame.verb]
@@ -1992,7 +2014,7 @@ class Sampler:
         kind = self.pick(("thing", "animal", "person"))
         who = ""
         if kind == "person":
-            who = self.subject([FRAMES["read"]])
+            who = self.subject([FRAMES["sleep"]])
             subject = subject_phrase(tag + "s", who)
             spots = ("garden", "kitchen", "living room", "library", "school", "station", "home",
                      "hospital", "park", "London", "Tokyo")  # fmt: skip
@@ -2099,6 +2121,8 @@ class Sampler:
         two = self.clause(plan, other, tense, rich, 0.0)
         if frame.objects and not (one.slots.get("object") and two.slots.get("object")):
             raise Unsayable
+        if any({city, country} <= self.used for city, country in CITY_IN.items()):
+            raise Unsayable
         return self.joined("but", one, two)
 
     def different(self) -> str:
@@ -2139,7 +2163,8 @@ class Sampler:
         """
         table = table or EFFECTS
         reason = self.pick([name for name in table if not steps or name in STEPS_FOR])
-        self.days, self.avoid = True, (*CONTRARY.get(reason, ()), "late")
+        self.days = True
+        self.avoid = (*CONTRARY.get(reason, ()), "late", "slowly", "quietly")
         if steps:
             main: Node = self.sequence(rich, reason, others, time, past=True)
         else:
@@ -2192,7 +2217,8 @@ class Sampler:
     def shared_reason(self, rich: float) -> Joined:
         """Two people do two things because of the weather."""
         reason = self.pick(("cold", "hot", "sunny", "raining", "snowing"))
-        self.days, self.avoid = True, CONTRARY.get(reason, ())
+        self.days = True
+        self.avoid = (*CONTRARY.get(reason, ()), "slowly", "quietly")
         plans = EFFECTS[reason].split()
         first = self.pick(plans)
         second = self.pick([p for p in plans if frame_of(p).verb != frame_of(first).verb])
@@ -2218,6 +2244,12 @@ class Sampler:
         dry = ("swim", "run", "play", "play_sport")
         if wet and any(clause.name in dry for clause in clauses_of(first)):
             raise Unsayable
+        out = ("go", "visit", "meet", "take_bus", "take_walk", "buy")
+        if wet and not any(clause.name in out for clause in clauses_of(first)):
+            raise Unsayable  # the weather explains no contrast with one who is at home, too
+        when = first_clause(first).slots.get("time")
+        if when and when.head in YEARLY + SEASONS:
+            raise Unsayable  # a season against one day
         self.check_repeated(first, second)
         return self.joined("but", first, second)
 
