@@ -11,6 +11,7 @@ from utils.attention import (
     AdditiveScore,
     DotScore,
     GeneralScore,
+    MultiHeadAttention,
     SelfAttention,
     causal_mask,
     masked_softmax,
@@ -520,3 +521,208 @@ def test_self_attention_permutes_with_its_input(seq_len, seed):
     torch.manual_seed(seed)
     head, x, order = SelfAttention(6, 4), torch.randn(2, seq_len, 6), torch.randperm(seq_len)
     assert_close(head(x[:, order])[0], head(x)[0][:, order])
+
+
+# --- notebook 08: MultiHeadAttention ---------------------------------------------------------
+
+
+def ours_and_torchs(dtype=torch.float64, d_model=18, n_heads=3):
+    """Two layers with the same random weights and biases."""
+    torch.manual_seed(0)
+    theirs = torch.nn.MultiheadAttention(d_model, n_heads, batch_first=True, dtype=dtype)
+    ours = MultiHeadAttention(d_model, n_heads).to(dtype)
+    with torch.no_grad():
+        for parameter in theirs.parameters():
+            parameter.normal_(std=0.4)
+        maps = ours.query_map, ours.key_map, ours.value_map
+        for own, weight, bias in zip(
+            maps, theirs.in_proj_weight.chunk(3), theirs.in_proj_bias.chunk(3)
+        ):
+            own.weight.copy_(weight)
+            own.bias.copy_(bias)
+        ours.output_map.load_state_dict(theirs.out_proj.state_dict())
+    return ours, theirs
+
+
+def made_up_words(dtype=torch.float64, d_model=18):
+    torch.manual_seed(1)
+    return [torch.randn(2, n, d_model, dtype=dtype, requires_grad=True) for n in (5, 7, 7)]
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("kind", ["none", "padding", "holes", "causal", "each head"])
+def test_many_heads_have_outputs_weights_and_gradients_of_torch(dtype, kind):
+    ours, theirs = ours_and_torchs(dtype)
+    words = made_up_words(dtype)
+    if kind == "each head":
+        torch.manual_seed(2)
+        mask = torch.rand(2, 3, 5, 7) < 0.5
+        mask[..., 0] = True
+    else:
+        mask = made_up_mask(kind)
+    hidden = None if mask is None else ~mask.expand(2, 3, 5, 7).flatten(0, 1)
+    near = dict(atol=TOLERANCES[dtype], rtol=TOLERANCES[dtype])
+    output, weights = ours(*words, mask)
+    expected = theirs(*words, attn_mask=hidden, average_attn_weights=False)
+    assert_close((output, weights), expected, **near)
+    pull = torch.randn(output.shape, dtype=dtype)
+    mine = torch.autograd.grad((output * pull).sum(), [*words, *ours.parameters()])
+    torchs = torch.autograd.grad((expected[0] * pull).sum(), [*words, *theirs.parameters()])
+    packed = {name: g for (name, _), g in zip(theirs.named_parameters(), torchs[3:])}
+    named = {name: g for (name, _), g in zip(ours.named_parameters(), mine[3:])}
+    for own, other in zip(mine[:3], torchs[:3]):
+        assert_close(own, other, **near)
+    for part in ("weight", "bias"):
+        stacked = torch.cat([named[f"{m}_map.{part}"] for m in ("query", "key", "value")])
+        assert_close(stacked, packed[f"in_proj_{part}"], **near)
+        assert_close(named[f"output_map.{part}"], packed[f"out_proj.{part}"], **near)
+
+
+def test_many_heads_by_hand():
+    """Identity maps, two heads of width 1: head 1 compares first features, head 2 second ones."""
+    layer = MultiHeadAttention(2, 2)
+    with torch.no_grad():
+        for m in (layer.query_map, layer.key_map, layer.value_map, layer.output_map):
+            m.weight.copy_(torch.eye(2))
+            m.bias.zero_()
+    query = torch.tensor([[[1.0, 0.0]]])
+    key = torch.tensor([[[2.0, 5.0], [0.0, 1.0]]])
+    output, weights = layer(query, key, key)
+    assert [round(w, 2) for w in weights.flatten().tolist()] == [0.88, 0.12, 0.5, 0.5]
+    assert [round(o, 2) for o in output.flatten().tolist()] == [1.76, 3.0]
+
+
+@pytest.mark.parametrize("n_heads", [1, 2, 3, 6, 9, 18])
+def test_the_number_of_heads_costs_nothing(n_heads):
+    layer = MultiHeadAttention(18, n_heads)
+    assert sum(p.numel() for p in layer.parameters()) == 4 * (18 * 18 + 18)
+    output, weights = layer(*made_up_words(torch.float32))
+    assert output.shape == (2, 5, 18) and weights.shape == (2, n_heads, 5, 7)
+
+
+def test_each_head_is_attention_over_its_own_slices():
+    layer, _ = ours_and_torchs()
+    query, key, value = made_up_words()
+    _, weights = layer(query, key, value)
+    contexts = []
+    for head in range(3):
+        rows = slice(6 * head, 6 * head + 6)
+        q, k, v = (
+            F.linear(x, m.weight[rows], m.bias[rows])
+            for m, x in zip((layer.query_map, layer.key_map, layer.value_map), (query, key, value))
+        )
+        context, own = scaled_dot_product_attention(q, k, v)
+        assert_close(weights[:, head], own, atol=1e-10, rtol=1e-10)
+        contexts.append(context)
+    joined = torch.cat(contexts, dim=-1)
+    assert_close(layer(query, key, value)[0], layer.output_map(joined), atol=1e-10, rtol=1e-10)
+
+
+def test_padding_has_no_influence_and_an_empty_sentence_stays_finite():
+    layer, _ = ours_and_torchs()
+    query, key, value = made_up_words()
+    real = torch.arange(7) < torch.tensor([[4], [0]])       # the second source is all padding
+    output, weights = layer(query, key, value, real.unsqueeze(1))
+    short = layer(query[:1], key[:1, :4], value[:1, :4])[0]
+    assert_close(output[:1], short, atol=1e-10, rtol=1e-10)
+    assert not weights[1].any()
+    assert_close(output[1], layer.output_map.bias.expand(5, 18))
+    gradients = torch.autograd.grad(output.square().sum(), [query, key, *layer.parameters()])
+    assert all(g.isfinite().all() for g in gradients)
+
+
+def test_a_mask_can_switch_one_head_off():
+    layer, _ = ours_and_torchs()
+    words = made_up_words()
+    keep = torch.tensor([True, False, True]).view(1, 3, 1, 1)
+    output, weights = layer(*words, keep)
+    assert not weights[:, 1].any() and weights[:, [0, 2]].all()
+    with torch.no_grad():
+        layer.output_map.weight[:, 6:12] = 0.0
+    assert_close(output, layer(*words)[0], atol=1e-10, rtol=1e-10)
+
+
+def test_the_batch_axis_of_a_mask_never_falls_on_the_heads():
+    """Three sentences and three heads: a mask of three axes is one for each sentence."""
+    torch.manual_seed(0)
+    layer, x = MultiHeadAttention(18, 3), torch.randn(3, 5, 18)
+    mask = torch.rand(3, 5, 5) < 0.6
+    mask[..., 0] = True
+    weights = layer(x, x, x, mask)[1]
+    assert (weights.bool() == mask.unsqueeze(1)).all()
+
+
+@pytest.mark.parametrize("d_model, n_heads", [(18, 4), (18, 5), (18, 19), (18, 0), (18, -3)])
+def test_heads_must_divide_the_width(d_model, n_heads):
+    with pytest.raises(ValueError, match=f"{n_heads} heads do not divide d_model {d_model}"):
+        MultiHeadAttention(d_model, n_heads)
+
+
+def test_an_odd_width_is_fine():
+    layer = MultiHeadAttention(15, 5)
+    x = torch.randn(2, 4, 15)
+    assert layer(x, x, x)[0].shape == (2, 4, 15)
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (7, 5), (3, 5, 7), (2, 2, 5, 7), (2, 7), (2, 3, 7)])
+def test_many_heads_refuse_a_mask_of_another_shape(shape):
+    layer = MultiHeadAttention(18, 3)
+    with pytest.raises(ValueError, match=r"does not fit scores \(2, 3, 5, 7\)"):
+        layer(*made_up_words(torch.float32), torch.ones(shape, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.long])
+def test_many_heads_refuse_a_mask_of_another_type(dtype):
+    layer = MultiHeadAttention(18, 3)
+    with pytest.raises(TypeError, match="want a bool mask, True = may look"):
+        layer(*made_up_words(torch.float32), torch.ones(5, 7, dtype=dtype))
+
+
+@pytest.mark.parametrize("wrong", [0, 1, 2])
+def test_words_of_another_width_are_refused(wrong):
+    words = made_up_words(torch.float32)
+    words[wrong] = words[wrong][..., :17]
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        MultiHeadAttention(18, 3)(*words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_many_heads_in_low_precision(dtype):
+    layer, _ = ours_and_torchs()
+    words = [x.detach() for x in made_up_words()]
+    mask = made_up_mask("padding").squeeze(1)
+    expected = layer(*words, mask)[0]
+    output, weights = layer.to(dtype)(*(x.to(dtype) for x in words), mask)
+    assert output.dtype == weights.dtype == dtype
+    assert not weights[1, ..., 4:].any()
+    assert_close(output.double(), expected, atol=0.1, rtol=0.1)
+
+
+@pytest.mark.parametrize("batch", [0, 1, 2])
+@pytest.mark.parametrize("tgt_len, src_len", [(0, 7), (5, 0), (0, 0), (1, 1), (1, 7), (5, 1)])
+def test_the_smallest_sizes_of_many_heads(batch, tgt_len, src_len):
+    layer = MultiHeadAttention(6, 3)
+    query, key = torch.ones(batch, tgt_len, 6), torch.ones(batch, src_len, 6)
+    output, weights = layer(query, key, key, torch.ones(batch, 1, src_len, dtype=torch.bool))
+    assert output.shape == query.shape and weights.shape == (batch, 3, tgt_len, src_len)
+    assert output.isfinite().all()
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(batch=SIZES, tgt_len=SIZES, src_len=SIZES, n_heads=SIZES, d_k=SIZES,
+       axes=st.integers(2, 4), seed=st.integers(0, 10**6))
+def test_masks_of_any_number_of_axes(batch, tgt_len, src_len, n_heads, d_k, axes, seed):
+    torch.manual_seed(seed)
+    layer = MultiHeadAttention(n_heads * d_k, n_heads)
+    query, key = torch.randn(batch, tgt_len, n_heads * d_k), torch.randn(
+        batch, src_len, n_heads * d_k)
+    shape = {2: (tgt_len, src_len), 3: (batch, tgt_len, src_len),
+             4: (batch, n_heads, tgt_len, src_len)}[axes]
+    mask = torch.rand(shape) < 0.6
+    output, weights = layer(query, key, key, mask)
+    seen = (mask.unsqueeze(1) if axes == 3 else mask).expand_as(weights)
+    assert not weights[~seen].any() and output.shape == query.shape
+    assert_close(weights.sum(-1), seen.any(-1).float())
+    order = torch.randperm(src_len)
+    again, _ = layer(query, key[:, order], key[:, order], mask[..., order])
+    assert_close(again, output, atol=1e-5, rtol=1e-4)

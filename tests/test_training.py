@@ -7,13 +7,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from utils.recurrent import AttentionDecoder, BahdanauDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import Batches, Vocabulary
-from utils.training import shift_target, token_loss, train
+from utils.training import shift_target, token_loss, train, warmup_rate
 
 # ---- shift_target ----
 
@@ -258,3 +258,42 @@ def test_every_weight_moves() -> None:
     train(model, made_up_batches(), 1)
     moved = [not torch.equal(old, new) for old, new in zip(before, model.parameters())]
     assert all(moved)
+
+
+# ---- warmup_rate ----
+
+
+@pytest.mark.parametrize("step, rate", [(1, 1 / 128), (2, 2 / 128), (16, 1 / 8), (64, 1 / 16)])
+def test_warmup_rate_by_hand(step: int, rate: float) -> None:
+    """d_model 4 and warmup 16: the peak is 1/2 · 1/4, a quarter of the way down at 4 · warmup."""
+    assert warmup_rate(step, 4, 16) == pytest.approx(rate, rel=1e-12)
+
+
+@settings(deadline=None, max_examples=25, derandomize=True)
+@given(d_model=st.integers(1, 2048), warmup=st.integers(1, 200))
+def test_warmup_rate_peaks_at_the_end_of_the_warm_up(d_model: int, warmup: int) -> None:
+    rates = [warmup_rate(step, d_model, warmup) for step in range(1, 3 * warmup + 2)]
+    assert rates.index(max(rates)) + 1 == warmup or warmup == 1
+    assert max(rates) == pytest.approx((d_model * warmup) ** -0.5)
+    slopes = [rate / step for step, rate in enumerate(rates[:warmup], start=1)]
+    assert max(slopes) == pytest.approx(min(slopes))
+    falls = [rate * math.sqrt(step) for step, rate in enumerate(rates, start=1)][warmup - 1 :]
+    assert max(falls) == pytest.approx(min(falls))
+
+
+def test_warmup_rate_through_lambda_lr() -> None:
+    """With a base rate of 1 and step + 1, once a batch."""
+    optimizer = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda s: warmup_rate(s + 1, 64, 3))
+    seen = []
+    for _ in range(5):
+        seen.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    assert seen == pytest.approx([warmup_rate(step, 64, 3) for step in range(1, 6)])
+
+
+@pytest.mark.parametrize("step, warmup", [(0, 4), (-1, 4), (1, 0), (1, -4)])
+def test_a_step_or_a_warm_up_below_one_is_refused(step: int, warmup: int) -> None:
+    with pytest.raises(ValueError, match="want step and warmup from 1"):
+        warmup_rate(step, 64, warmup)

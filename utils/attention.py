@@ -157,3 +157,36 @@ class SelfAttention(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         q, k, v = self.query_map(x), self.key_map(x), self.value_map(x)
         return scaled_dot_product_attention(q, k, v, mask)
+
+
+class MultiHeadAttention(nn.Module):
+    """Several attentions side by side, each on its own narrow q, k and v.
+
+    query: (batch, tgt_len, d_model)    key, value: (batch, src_len, d_model)
+    mask: bool, True where a query may look: (tgt_len, src_len), or with a
+    batch axis in front, or (batch, n_heads, tgt_len, src_len); any axis but
+    the last may be 1. Returns output (batch, tgt_len, d_model) and weights
+    (batch, n_heads, tgt_len, src_len). Vaswani et al. 2017, section 3.2.2.
+    """
+
+    def __init__(self, d_model: int, n_heads: int):
+        super().__init__()
+        if n_heads < 1 or d_model % n_heads:
+            raise ValueError(f"{n_heads} heads do not divide d_model {d_model}")
+        self.n_heads = n_heads
+        self.query_map = nn.Linear(d_model, d_model)
+        self.key_map = nn.Linear(d_model, d_model)
+        self.value_map = nn.Linear(d_model, d_model)
+        self.output_map = nn.Linear(d_model, d_model)
+
+    def forward(
+        self, query: Tensor, key: Tensor, value: Tensor,
+        mask: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        q = split_heads(self.query_map(query), self.n_heads)
+        k = split_heads(self.key_map(key), self.n_heads)
+        v = split_heads(self.value_map(value), self.n_heads)
+        if mask is not None and mask.dim() == 3:
+            mask = mask.unsqueeze(1)         # one mask for all heads
+        context, weights = scaled_dot_product_attention(q, k, v, mask)
+        return self.output_map(merge_heads(context)), weights

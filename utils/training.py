@@ -55,3 +55,14 @@ def train(
                 losses.append(loss.item())
                 bar.update()
     return losses
+
+
+def warmup_rate(step: int, d_model: int, warmup: int) -> float:
+    """The learning rate of 2017: up in a line, then down as 1 / sqrt(step).
+
+    step: from 1. The peak stands at step = warmup.
+    Raises ValueError for a step or a warmup below 1.
+    """
+    if step < 1 or warmup < 1:
+        raise ValueError(f"want step and warmup from 1: got {step}, {warmup}")
+    return d_model**-0.5 * min(step**-0.5, step * warmup**-1.5)

@@ -19,6 +19,19 @@ from utils.checks.gates_and_directions import (
     check_jacobian,
     check_lstm_step,
 )
+from utils.checks.multi_head_attention import (
+    check_copy_from_torch,
+    check_head_masks,
+    check_multi_head_attention,
+    check_role_table,
+)
+from utils.checks.positional_encoding import (
+    check_offset_test,
+    check_positions,
+    check_rotary_attention,
+    check_rotate,
+    check_sinusoidal_encoding,
+)
 from utils.checks.recurrent_networks import (
     check_inputs_and_targets,
     check_mean_loss,
@@ -52,6 +65,12 @@ from utils.checks.text_to_batches import (
     check_padding_mask,
     check_vocabulary,
 )
+from utils.checks.transformer_block import (
+    check_encoder_layer,
+    check_feed_forward,
+    check_layer_norm,
+    check_warmup_rate,
+)
 
 __all__ = [
     "Verdict",
@@ -63,32 +82,45 @@ __all__ = [
     "check_causal_mask",
     "check_clipped_matches",
     "check_context_by_hand",
+    "check_copy_from_torch",
     "check_corpus_bleu",
     "check_double",
+    "check_encoder_layer",
     "check_entropy_order",
+    "check_feed_forward",
     "check_final_state",
     "check_find_duplicates",
     "check_greedy_decode",
     "check_gru_step",
     "check_hand_over",
+    "check_head_masks",
     "check_inputs_and_targets",
     "check_jacobian",
     "check_last_state",
+    "check_layer_norm",
     "check_lstm_step",
     "check_mask_broadcast",
     "check_masked_softmax",
     "check_matmul_shape",
     "check_mean_loss",
     "check_merge_heads",
+    "check_multi_head_attention",
+    "check_offset_test",
     "check_padding_mask",
     "check_perplexity",
+    "check_positions",
     "check_rnn_step",
+    "check_role_table",
+    "check_rotary_attention",
+    "check_rotate",
     "check_sample",
     "check_scaled_dot_product_attention",
     "check_shift_target",
+    "check_sinusoidal_encoding",
     "check_softmax",
     "check_split_heads",
     "check_token_loss",
     "check_vocabulary",
+    "check_warmup_rate",
     "claim",
 ]
