@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from utils.attention import MultiHeadAttention
+from utils.attention import MultiHeadAttention, causal_mask
+from utils.text import padding_mask
 
 
 def sinusoidal_encoding(
@@ -149,3 +150,153 @@ class EncoderLayer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         x = self.add_norm1(x, lambda y: self.attention(y, y, y, mask)[0])
         return self.add_norm2(x, self.feed_forward)
+
+
+def make_masks(
+    src: Tensor, tgt: Tensor, pad_id: int, tgt_pad_id: int | None = None
+) -> tuple[Tensor, Tensor]:
+    """Who may look where: at the source, and inside the target.
+
+    src: (batch, src_len), padded with pad_id    tgt: (batch, tgt_len), padded
+    with tgt_pad_id, or with pad_id too if that is None
+    Returns src_mask (batch, 1, src_len), True at real tokens, and tgt_mask
+    (batch, tgt_len, tgt_len), True at real tokens that are not in the future.
+    """
+    tgt_pad_id = pad_id if tgt_pad_id is None else tgt_pad_id
+    past = causal_mask(tgt.size(1)).to(tgt.device)     # (tgt_len, tgt_len)
+    return padding_mask(src, pad_id), padding_mask(tgt, tgt_pad_id) & past
+
+
+class DecoderLayer(nn.Module):
+    """Masked self-attention, cross-attention, feed-forward: 3 Add & Norms.
+
+    x: (batch, tgt_len, d_model)    memory: (batch, src_len, d_model)
+    tgt_mask, src_mask: who may look where in x, and in memory
+    Returns x of the same shape, and the weights of the cross-attention
+    (batch, n_heads, tgt_len, src_len). Vaswani et al. 2017, section 3.1.
+    """
+
+    def __init__(
+        self, d_model: int, n_heads: int, d_ff: int,
+        dropout: float = 0.0, pre_norm: bool = False,
+    ):
+        super().__init__()
+        self.attention = MultiHeadAttention(d_model, n_heads)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads)
+        self.feed_forward = FeedForward(d_model, d_ff, dropout)
+        self.add_norm1 = AddNorm(d_model, dropout, pre_norm)
+        self.add_norm2 = AddNorm(d_model, dropout, pre_norm)
+        self.add_norm3 = AddNorm(d_model, dropout, pre_norm)
+
+    def forward(self, x: Tensor, memory: Tensor, tgt_mask=None, src_mask=None):
+        looks = []
+
+        def read_memory(y):
+            looks.extend(self.cross_attention(y, memory, memory, src_mask))
+            return looks[0]
+
+        x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+        x = self.add_norm2(x, read_memory)
+        return self.add_norm3(x, self.feed_forward), looks[1]
+
+
+class Encoder(nn.Module):
+    """A stack of encoder layers; pre-norm needs one LayerNorm at the end.
+
+    x: (batch, src_len, d_model)    src_mask: (batch, 1, src_len)
+    Returns the memory, a tensor like x.
+    """
+
+    def __init__(
+        self, n_layers: int, d_model: int, n_heads: int, d_ff: int,
+        dropout: float = 0.0, pre_norm: bool = False,
+    ):
+        super().__init__()
+        sizes = d_model, n_heads, d_ff, dropout, pre_norm
+        layers = [EncoderLayer(*sizes) for _ in range(n_layers)]
+        self.layers = nn.ModuleList(layers)
+        self.norm = LayerNorm(d_model) if pre_norm else nn.Identity()
+
+    def forward(self, x: Tensor, src_mask: Tensor | None = None) -> Tensor:
+        for layer in self.layers:
+            x = layer(x, src_mask)
+        return self.norm(x)
+
+
+class Decoder(nn.Module):
+    """A stack of decoder layers; pre-norm needs one LayerNorm at the end.
+
+    x, memory and the masks: as in DecoderLayer. Returns a tensor like x, and
+    all cross-attention (batch, n_layers, n_heads, tgt_len, src_len).
+    """
+
+    def __init__(
+        self, n_layers: int, d_model: int, n_heads: int, d_ff: int,
+        dropout: float = 0.0, pre_norm: bool = False,
+    ):
+        super().__init__()
+        sizes = d_model, n_heads, d_ff, dropout, pre_norm
+        layers = [DecoderLayer(*sizes) for _ in range(n_layers)]
+        self.layers = nn.ModuleList(layers)
+        self.norm = LayerNorm(d_model) if pre_norm else nn.Identity()
+
+    def forward(self, x: Tensor, memory: Tensor, tgt_mask=None, src_mask=None):
+        weights = []
+        for layer in self.layers:
+            x, looks = layer(x, memory, tgt_mask, src_mask)
+            weights.append(looks)
+        return self.norm(x), torch.stack(weights, dim=1)
+
+
+class TokenEmbedding(nn.Module):
+    """A learned vector for each token, times √d_model, plus its position.
+
+    tokens: (batch, seq_len). Returns (batch, seq_len, d_model). ValueError
+    beyond max_len. Vaswani et al. 2017, section 3.4.
+    """
+
+    def __init__(self, vocab_size, d_model, dropout=0.0, max_len=256):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        nn.init.normal_(self.embedding.weight, std=d_model**-0.5)
+        self.positions = SinusoidalPositions(d_model, max_len)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
+        return self.dropout(self.positions(x))     # (batch, seq_len, d_model)
+
+
+class Transformer(nn.Module):
+    """The encoder-decoder of 2017 behind the protocol of Seq2Seq.
+
+    Its state is all target tokens read so far, (batch, n): they are read
+    anew at every step. Weights are the mean over layers and heads.
+    """
+
+    def __init__(
+        self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4, n_layers=2,
+        d_ff=128, dropout=0.0, pre_norm=True, max_len=256,
+    ):
+        super().__init__()
+        sizes = n_layers, d_model, n_heads, d_ff, dropout, pre_norm
+        self.encoder, self.decoder = Encoder(*sizes), Decoder(*sizes)
+        rest = d_model, dropout, max_len
+        self.src_embedding = TokenEmbedding(src_vocab_size, *rest)
+        self.tgt_embedding = TokenEmbedding(tgt_vocab_size, *rest)
+        self.out = nn.Linear(d_model, tgt_vocab_size)
+
+    def encode(self, src, src_mask):
+        return self.encoder(self.src_embedding(src), src_mask)
+
+    def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
+        state = tgt if state is None else torch.cat([state, tgt], dim=1)
+        past = causal_mask(state.size(1)).to(state.device)
+        x, new = self.tgt_embedding(state), state.size(1) - tgt.size(1)
+        x, weights = self.decoder(x, memory, past, src_mask)
+        logits = self.out(x[:, new:])                  # (batch, tgt_len, vocab)
+        weights = weights[..., new:, :].mean(dim=(1, 2))
+        return (logits, state, weights) if need_weights else (logits, state)
+
+    def forward(self, src, src_mask, tgt):
+        return self.decode(tgt, self.encode(src, src_mask), src_mask)[0]

@@ -65,6 +65,12 @@ from utils.checks.text_to_batches import (
     check_padding_mask,
     check_vocabulary,
 )
+from utils.checks.transformer import (
+    check_both_outputs,
+    check_cross_attention,
+    check_leak_test,
+    check_make_masks,
+)
 from utils.checks.transformer_block import (
     check_encoder_layer,
     check_feed_forward,
@@ -79,11 +85,13 @@ __all__ = [
     "check_attention_step",
     "check_beam_step",
     "check_beam_test",
+    "check_both_outputs",
     "check_causal_mask",
     "check_clipped_matches",
     "check_context_by_hand",
     "check_copy_from_torch",
     "check_corpus_bleu",
+    "check_cross_attention",
     "check_double",
     "check_encoder_layer",
     "check_entropy_order",
@@ -98,7 +106,9 @@ __all__ = [
     "check_jacobian",
     "check_last_state",
     "check_layer_norm",
+    "check_leak_test",
     "check_lstm_step",
+    "check_make_masks",
     "check_mask_broadcast",
     "check_masked_softmax",
     "check_matmul_shape",
