@@ -133,6 +133,16 @@ class ByEinsum(nn.Module):
         return [self.output_map(context.flatten(2)), weights]
 
 
+class WithoutBias(ByEinsum):
+    """Wrong, with maps that have no bias: W^O is missing."""
+
+    def forward(self, query, key, value, mask=None):
+        kept, self.output_map = self.output_map, nn.Identity()
+        result = super().forward(query, key, value, mask)
+        self.output_map = kept
+        return result
+
+
 class Untouched(nn.Module):
     def __init__(self, d_model, n_heads):
         super().__init__()
@@ -207,6 +217,27 @@ def queries_hidden(mask):
     return mask.unsqueeze(1) if mask.dim() == 3 else mask
 
 
+def only_full_masks(mask):
+    """Takes four axes only where heads and queries are all there."""
+    if mask.dim() == 4 and mask.size(2) == 1 and mask.size(1) == 3:
+        raise ValueError("queries")
+    return mask.unsqueeze(1) if mask.dim() == 3 else mask
+
+
+def no_mask_for_all_heads(mask):
+    if mask.dim() == 4:
+        assert mask.size(1) == 3, "heads"
+    return mask.unsqueeze(1) if mask.dim() == 3 else mask
+
+
+def first_row_only(mask):
+    """A mask with one row for all queries hides keys from the first query only."""
+    if mask.dim() == 4 and mask.size(2) == 1:
+        rest = torch.ones_like(mask).expand(-1, -1, 4, -1)
+        return torch.cat([mask, rest], dim=2)
+    return mask.unsqueeze(1) if mask.dim() == 3 else mask
+
+
 def fit_by_batch(mask):
     """The batch axis falls on the heads where their numbers agree."""
     if mask.dim() == 3 and mask.size(0) != 3:
@@ -274,6 +305,32 @@ def by_windows(theirs, ours):
     copying()(theirs, ours)
     for name, w in zip(lesson.OWN, theirs.in_proj_weight.detach().chunk(3)):
         getattr(ours, name).weight.data = w
+    return ours
+
+
+def by_cloned_windows(theirs, ours):
+    """Right: the three maps share one matrix, but it is not torch's."""
+    copying()(theirs, ours)
+    for name, w in zip(lesson.OWN, theirs.in_proj_weight.detach().clone().chunk(3)):
+        getattr(ours, name).weight = nn.Parameter(w)
+    return ours
+
+
+def by_window_bias(theirs, ours):
+    copying()(theirs, ours)
+    ours.key_map.bias = nn.Parameter(theirs.in_proj_bias.detach().chunk(3)[1])
+    return ours
+
+
+def by_the_same_layer(theirs, ours):
+    copying()(theirs, ours)
+    ours.output_map = theirs.out_proj
+    return ours
+
+
+def by_the_same_bias(theirs, ours):
+    copying()(theirs, ours)
+    ours.output_map.bias = theirs.out_proj.bias
     return ours
 
 
@@ -429,6 +486,7 @@ RIGHT = [
     (COPY, copying()),
     (COPY, by_state_dict),
     (COPY, by_new_parameters),
+    (COPY, by_cloned_windows),
     (TABLE, tables()),
     (TABLE, table_by_loops),
     (TABLE, table_by_einsum),
@@ -550,6 +608,9 @@ WRONG = [
     (HEADS, made(fit=lambda m: m.unsqueeze(1)), "a mask of two axes"),
     (HEADS, made(fit=lambda m: m.unsqueeze(1) if m.dim() > 2 else m), "a mask of four axes"),
     (HEADS, made(fit=queries_hidden), "hides queries, not keys"),
+    (HEADS, made(fit=only_full_masks), "four axes (batch, n_heads, 1, src_len)"),
+    (HEADS, made(fit=no_mask_for_all_heads), "four axes (batch, 1, 1, src_len)"),
+    (HEADS, made(fit=first_row_only), "a hidden key gets up to"),
     (HEADS, made(fit=fit_by_batch), "as many sentences as heads"),
     (HEADS, four_axes(lambda m: m[:, :1]), "all heads get the same"),
     (HEADS, hidden(lambda s, m: s.softmax(-1)), "changes nothing"),
@@ -594,7 +655,10 @@ WRONG = [
     (COPY, copying(out=lambda t: (2 * t.out_proj.weight, t.out_proj.bias)), "is not that of"),
     (COPY, copying(out=lambda t: (t.out_proj.weight, None)), "bias of out_proj is forgotten"),
     (COPY, copying(out=lambda t: (t.out_proj.weight, 2 * t.out_proj.bias)), "bias of output_map"),
-    (COPY, by_windows, "a window into"),
+    (COPY, by_windows, "the weight of query_map lies in torch's own memory"),
+    (COPY, by_window_bias, "the bias of key_map lies in torch's own memory"),
+    (COPY, by_the_same_layer, "the weight of output_map lies in torch's own memory"),
+    (COPY, by_the_same_bias, "the bias of output_map lies in torch's own memory"),
     (COPY, with_gradient, "inside `with torch.no_grad():`"),
     (COPY, lambda theirs, ours: theirs, "this is torch's module"),
     (COPY, lambda theirs, ours: 7, "want `ours`"),
@@ -807,6 +871,11 @@ def test_the_answer_is_judged_without_its_dropout():
             return self.dropout(output), weights
 
     assert HEADS(Drops).passed is True
+
+
+def test_a_wrong_answer_without_biases_is_named():
+    verdict = HEADS(WithoutBias)
+    assert verdict.passed is False and "W^O is missing" in verdict.message
 
 
 def test_numbers():

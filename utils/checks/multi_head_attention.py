@@ -271,6 +271,7 @@ def wrong_outputs(
 ) -> list[tuple[Tensor, str]]:
     """What the output is when the weights are right and one step after them is wrong."""
     last, v = model.output_map, split_heads(model.value_map(value), N_HEADS)
+    bias = 0.0 if last.bias is None else last.bias
     context = weights @ v
     joined = merge_heads(context)
     by_view = weights @ cut_by_view(model.value_map(value), N_HEADS)
@@ -298,7 +299,7 @@ def wrong_outputs(
          "of all heads' weights: each head mixes with its own"),
         (last(last(joined)), "output_map is applied twice"),
         (joined @ last.weight.T, "the bias of output_map is missing: call the layer"),
-        (joined @ last.weight + last.bias, "the weight of output_map is turned round: call the "
+        (joined @ last.weight + bias, "the weight of output_map is turned round: call the "
          "layer, it transposes itself"),
         (last(joined) + query, "the query is added to the output: that residual connection "
          "belongs to the block around this part (notebook 10)"),
@@ -344,6 +345,9 @@ def judge_masks(model: nn.Module) -> None:
             raise Mistake("a mask of four axes may differ from head to head, but all heads get "
                           "the same: pass it on as it is")
     compare(model, weights, query, key, each)
+    for narrow, axes in ((each[:, :, :1], "n_heads, 1"), (each[:, :1, :1], "1, 1")):
+        weights = masked(model, query, key, narrow, f"four axes (batch, {axes}, src_len)")
+        compare(model, weights, query, key, narrow)
 
     three = torch.randn(N_HEADS, TGT_LEN, D_MODEL)       # as many sentences as heads
     alike = torch.rand(N_HEADS, TGT_LEN, TGT_LEN) < 0.6
@@ -429,8 +433,14 @@ def check_copy_from_torch(answer) -> str:
     """The order of the three maps, their direction, the biases, W^O."""
     theirs = randomise(nn.MultiheadAttention(D_MODEL, N_HEADS, batch_first=True))
     start = randomise(MultiHeadAttention(D_MODEL, N_HEADS))
+    given = []                                           # the answer gets copies: keep torch's
+
+    def watched(theirs: nn.Module, ours: nn.Module):
+        given.append(theirs)
+        return answer(theirs, ours)
+
     try:
-        ours = call(answer, theirs, start)
+        ours = call(watched if callable(answer) else answer, theirs, start)
     except Mistake as mistake:
         if "leaf Variable" in str(mistake):
             raise Mistake("torch follows parameters to find gradients, and refuses to overwrite "
@@ -444,11 +454,11 @@ def check_copy_from_torch(answer) -> str:
         judge_in_weights(ours, theirs, start)
         judge_in_biases(ours, theirs, start)
         judge_out(ours, theirs, start)
-    for name in OWN:
-        weight = getattr(ours, name).weight
-        if weight.untyped_storage().nbytes() > weight.numel() * weight.element_size():
-            raise Mistake(f"the weight of {name} is a window into torch's own matrix: training "
-                          "one would change the other. Copy it with copy_")
+    torchs = {p.untyped_storage().data_ptr() for p in given[0].parameters()}
+    for name, part in product(MAPS, ("weight", "bias")):
+        if getattr(getattr(ours, name), part).untyped_storage().data_ptr() in torchs:
+            raise Mistake(f"the {part} of {name} lies in torch's own memory: training one module "
+                          "would change the other. Copy it with copy_")
     x, y = torch.randn(BATCH, TGT_LEN, D_MODEL), torch.randn(BATCH, SRC_LEN, D_MODEL)
     if not same(ours(x, y, y)[0], theirs(x, y, y)[0]):
         raise Mistake("the copies are right, but the outputs differ: change nothing else in ours")
