@@ -251,13 +251,13 @@ def offsets(pairs=None, shifts=range(30), tolerance=1e-4, other=None):
     return answer
 
 
-def offsets_by_table(score):
-    table = torch.tensor([[score(m, n) for n in range(25)] for m in range(25)])
+def offsets_by_table(score, size=31):
+    table = torch.tensor([[score(m, n) for n in range(size)] for m in range(size)])
     return torch.allclose(table[1:, 1:], table[:-1, :-1], atol=1e-4)
 
 
 def offsets_by_tensor(score):
-    table = torch.tensor([[score(m, n) for n in range(25)] for m in range(25)])
+    table = torch.tensor([[score(m, n) for n in range(31)] for m in range(31)])
     return ((table[1:, 1:] - table[:-1, :-1]).abs() < 1e-4).all()
 
 
@@ -515,10 +515,12 @@ WRONG = [
      "after position 12"),
     (OFFSET, offsets(pairs=[(m + 2, n + 2) for m, n in EVERY]), "begin at position 0"),
     (OFFSET, offsets(shifts=[15]), "exceptions at some"),
+    (OFFSET, lambda score: offsets_by_table(score, 25), "after position 25"),
     (OFFSET, lambda score: score(3, 1), "got float"),
     (ATTENTION, rotary(inside=both(lambda q: q)), "nothing is turned, or"),
     (ATTENTION, rotary(inside=lambda q, k: (variants.rotate(q), k)), "only the queries"),
     (ATTENTION, rotary(inside=lambda q, k: (q, variants.rotate(k))), "only the keys"),
+    (ATTENTION, rotary(inside=both(halves())), "pairs feature i with i + d_k / 2"),
     (ATTENTION, rotary(whole_turned), "before they are cut"),
     (ATTENTION, rotary(without_split_transpose), "follows the heads, which"),
     (ATTENTION, rotary(input_turned), "before the maps"),

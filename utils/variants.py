@@ -55,7 +55,7 @@ def rotary_attention(
 
 
 def alibi_bias(n_heads: int, tgt_len: int, src_len: int) -> Tensor:
-    """What each head takes off a score: its slope times the distance.
+    """What each head adds to a score: minus its slope times the distance.
 
     Head h of n_heads, from 1, has the slope 2^(-8h / n_heads). The queries
     are the last tgt_len of the src_len positions. Returns (n_heads, tgt_len,

@@ -449,6 +449,8 @@ ABSOLUTE = [
      "passes: begin at position 0"),
     (lambda m, n: wave(m - n) + (m % 5 == 3 and n % 3 == 1), "a score with exceptions at some "
      "pairs passes: one pair for an offset is no test, try many"),
+    (lambda m, n: wave(m - n) + (m > 25), "a score that changes after position 25 passes: look at "
+     "all positions, 0 to 30"),
 ]
 
 
@@ -465,7 +467,7 @@ def check_offset_test(answer) -> str | None:
     for score, message in RELATIVE[3:]:
         if not as_bool(call(answer, score)):
             raise Mistake(message)
-    return f"It knows {len(RELATIVE)} relative scores from {len(ABSOLUTE)} others"
+    return f"It separates {len(RELATIVE)} relative scores from {len(ABSOLUTE)} others"
 
 
 def raise_too_few(answer) -> None:
@@ -556,6 +558,7 @@ def weight_slips(
     early = heads(attention, rotate(x))
     late = heads(attention, x + sinusoidal_encoding(SEQ_LEN, D_MODEL))
     summed = [part + sinusoidal_encoding(SEQ_LEN, D_K) for part in (q, k)]
+    halves = [rotate(to_turns(part)) for part in (q, k)]
 
     def weigh(q: Tensor, k: Tensor, mask: Tensor | None = mask) -> Tensor:
         return scaled_dot_product_attention(q, k, v, mask)[1]
@@ -572,6 +575,8 @@ def weight_slips(
          "them. Turn what comes out"),
         (weigh(*late[:2]), "the sinusoid is added to x: here queries and keys are turned"),
         (weigh(*summed), "the sinusoid is added to queries and keys: turn them"),
+        (weigh(*halves), "the turn pairs feature i with i + d_k / 2: use `rotate` of this "
+         "notebook, which pairs 2i with 2i + 1"),
         (weigh(rotate(q), rotate(k.flip(2)).flip(2)), "the keys' positions run backwards"),
         (weigh(rotate(k), rotate(q)), "queries and keys are exchanged"),
         (weigh(rotate(q) * D_K**0.5, rotate(k)), "the scores are not divided by √d_k: "
