@@ -5,6 +5,7 @@ import functools
 import html
 import inspect
 import math
+import numbers
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -185,7 +186,7 @@ def want_tensor(result, shape: tuple, axes: str, dtype: torch.dtype | None = Non
 
 def want_number(result, what: str) -> float:
     """Make sure that an answer is one finite number; returns it as a float."""
-    if isinstance(result, bool) or not isinstance(result, int | float | Tensor):
+    if isinstance(result, bool) or not isinstance(result, numbers.Real | Tensor):
         raise Mistake(f"want {what} as one number, got {type(result).__name__}")
     if isinstance(result, Tensor) and result.numel() != 1:
         raise Mistake(f"want {what} as one number, got a tensor of shape {tuple(result.shape)}")
