@@ -102,6 +102,12 @@ def leak_by_hand(model, src, src_mask, tgt, limit=1e-5, start=0, rows=slice(None
     return found
 
 
+def leak_by_sentence(model, *batch):
+    """One sentence at a time."""
+    return any(leak_by_hand(model, *(part[b : b + 1] for part in batch))
+               for b in range(len(batch[0])))
+
+
 def leak_on_a_copy(model, src, src_mask, tgt):
     """All later tokens at once, on a copy of the model, for each position."""
     model = copy.deepcopy(model).eval()
@@ -268,6 +274,7 @@ RIGHT = [
     (CROSS, as_a_list),
     (LEAK, lambda *given: future_leak(*given) > 1e-5),
     (LEAK, leak_by_hand),
+    (LEAK, leak_by_sentence),
     (LEAK, leak_on_a_copy),
     (LEAK, leak_by_prefixes),
     (LEAK, lambda *given: torch.tensor(future_leak(*given) > 1e-6)),
@@ -309,6 +316,7 @@ WRONG = [
     (MASKS, tgt_as(lambda r, past: causal_mask(7).expand(2, 7, 7)), "the length of the source"),
     (MASKS, tgt_as(lambda r, past: (r.unsqueeze(1) & past)[:, :4]), "of tgt_mask (batch, tgt_len"),
     (MASKS, lambda s, t, p, q=None: make_masks(s, t, p, p), "pad id of the source"),
+    (MASKS, lambda s, t, p, q=None: make_masks(s, t, p, q or p), "`or` passes over 0"),
     (MASKS, lambda s, t, p: make_masks(s, t, p, 0), "tgt_mask compares with 0"),
     (MASKS, lambda *given: make_masks(*given)[::-1], "wrong order"),
     (MASKS, lambda *given: make_masks(*given)[0], "want two tensors, `return src_mask"),

@@ -49,7 +49,7 @@ def check_make_masks(answer) -> str:
     for pad_id in (0, 3, 8):
         judge_masks(answer, pad_id, None)
     if four:
-        for pad_ids in ((6, 3), (0, 3)):
+        for pad_ids in ((6, 3), (0, 3), (3, 0)):
             judge_masks(answer, *pad_ids)
         return "Also for two pad ids that differ"
     return "With a fourth argument tgt_pad_id it would serve two pad ids, too"
@@ -157,7 +157,8 @@ def judge_tgt_mask(mask: Tensor, tgt: Tensor, src_pad: int, pad_id: int) -> None
         (wanted.unsqueeze(1), "tgt_mask has four axes: want (batch, tgt_len, tgt_len)"),
         ((tgt != 0).unsqueeze(1) & past, "tgt_mask compares with 0: use the pad id that is given"),
         ((tgt != src_pad).unsqueeze(1) & past, "tgt_mask is made with the pad id of the source: "
-         "the target has its own, tgt_pad_id"),
+         "the target has its own, tgt_pad_id" if pad_id else "tgt_pad_id=0 is taken for a missing "
+         "one: `or` passes over 0, so ask `tgt_pad_id is None`"),
     ])
     if SRC_LEN in mask.shape:
         raise Mistake(f"tgt_mask has shape {tuple(mask.shape)}, the length of the source: the "
@@ -278,7 +279,8 @@ class Log:
 class Toy(nn.Module):
     """A model that reads exactly the target positions that `sees` tells it to read.
 
-    sees: (tgt_len, tgt_len) strengths    rows: the sentences in which only these hold; in the
+    sees: (tgt_len, tgt_len) strengths    rows: the sentences in which only these hold, known by
+    their first source word; in the
     others a position sees itself and the past.    noise: rounding that depends on the run.
     """
 
@@ -298,8 +300,7 @@ class Toy(nn.Module):
         sees[: len(known), : len(known)] = known
         sees = sees.expand(len(tgt), n, n)
         if self.rows is not None:
-            other = torch.ones(len(tgt), dtype=torch.bool)
-            other[self.rows] = False
+            other = ~torch.isin(src[:, 0], 4 + torch.tensor(self.rows))
             sees = torch.where(other[:, None, None], causal_mask(n).float(), sees)
         whole = (self.embedding(src % VOCAB) * src_mask.transpose(1, 2)).sum(1, keepdim=True)
         logits = self.out(self.dropout(torch.tanh(sees @ self.embedding(tgt) + whole)))
@@ -348,6 +349,7 @@ def check_leak_test(answer) -> str:
 def flags(answer, model: Toy, token: int | None = None) -> bool:
     """What the answer says of a model; makes sure that it is a bool and the mode is left."""
     src, tgt = torch.randint(4, VOCAB, (BATCH, SRC_LEN)), torch.randint(4, 7, (BATCH, TGT_LEN))
+    src[:, 0] = 4 + torch.arange(BATCH)                # a toy knows its sentences by their word
     src_mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
     src_mask[1, :, 4:] = False
     tgt[0, 1] = 9
