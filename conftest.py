@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -44,6 +45,10 @@ NOT_COMPARED = {
 COUNTED = "notebook cell"    # the key under which a cell reports what happened to it
 
 missing_corpus = functools.cache(missing_corpus)
+
+# nbval reads what a kernel says only when a cell has ended, and the queue between them holds a
+# thousand messages: a progress bar that moves ten times a second would fill it on a slow machine.
+os.environ["TQDM_MININTERVAL"] = "10"
 
 
 def words_of(text: str) -> str:

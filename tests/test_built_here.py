@@ -98,6 +98,15 @@ def not_built_once(cells: list[Cell], modules: Parts) -> list[str]:
     return problems
 
 
+def shared_names(modules: Parts) -> list[str]:
+    """Say which name stands in more than one taught module: one name has one meaning."""
+    homes: dict[str, list[str]] = {}
+    for module, names in modules.items():
+        for name in names:
+            homes.setdefault(name, []).append(module)
+    return [f"{name} stands in {' and '.join(m)}" for name, m in homes.items() if len(m) > 1]
+
+
 def names_reused(cells: list[Cell], modules: Parts) -> list[str]:
     """Say which other cell gives a new meaning to the name of a taught part."""
     kept = {name for names in modules.values() for name in names}
@@ -157,6 +166,11 @@ def test_same_text() -> None:
 
 def test_every_part_is_built_exactly_once() -> None:
     problems = not_built_once(CELLS, MODULES)
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_one_name_stands_in_one_module() -> None:
+    problems = shared_names(MODULES)
     assert not problems, "\n" + "\n".join(problems)
 
 
@@ -238,6 +252,11 @@ def test_a_course_that_breaks_one(
     tmp_path: Path, modules: Parts, first: list[str], second: list[str], rule: str
 ) -> None:
     assert broken_rules(course(tmp_path, first, second), modules) == {rule}
+
+
+def test_a_name_in_two_modules() -> None:
+    assert shared_names({"text": {"one": "", "two": ""}, "attention": {"three": ""}}) == []
+    assert shared_names({"text": {"one": ""}, "attention": {"one": ""}}) != []
 
 
 def test_a_decorator_belongs_to_its_definition() -> None:

@@ -10,7 +10,7 @@ from torch.testing import assert_close
 
 from utils.attention import MultiHeadAttention, causal_mask, scaled_dot_product_attention
 from utils.decoding import beam_search, greedy_decode, sample_decode
-from utils.probes import copy_weights, torch_weights
+from utils.probes import load_from_torch, torch_weights
 from utils.transformer import (
     Decoder,
     DecoderLayer,
@@ -129,7 +129,7 @@ def test_encoder_equals_torch(dtype, pre_norm, masked, n_layers):
     else:
         theirs, ours = layer, EncoderLayer(12, 3, 20, pre_norm=pre_norm)
     theirs, ours = unlike_one(theirs).to(dtype), ours.to(dtype)
-    copy_weights(ours, theirs)
+    load_from_torch(ours, theirs)
     hidden = None if src_mask is None else ~src_mask.squeeze(1)
     assert_equal_to_torch(
         ours, theirs, lambda part: part(x, src_mask),
@@ -152,7 +152,7 @@ def test_decoder_equals_torch(dtype, pre_norm, masked, n_layers):
     else:
         theirs, ours = layer, DecoderLayer(12, 3, 20, pre_norm=pre_norm)
     theirs, ours = unlike_one(theirs).to(dtype), ours.to(dtype)
-    copy_weights(ours, theirs)
+    load_from_torch(ours, theirs)
     hidden = (None, None) if not masked else (~past, ~src_mask.squeeze(1))
     assert_equal_to_torch(
         ours, theirs, lambda part: part(x, memory, past, src_mask)[0],
@@ -174,12 +174,12 @@ def test_whole_equals_torch(dtype, pre_norm, masked):
     encoder = Encoder(2, 12, 2, 20, pre_norm=pre_norm).to(dtype)
     decoder = Decoder(2, 12, 2, 20, pre_norm=pre_norm).to(dtype)
     if pre_norm:                                   # then our stacks hold the last norm, too
-        copy_weights(encoder, theirs.encoder)
-        copy_weights(decoder, theirs.decoder)
+        load_from_torch(encoder, theirs.encoder)
+        load_from_torch(decoder, theirs.decoder)
         first = last = nn.Identity()
     else:
-        copy_weights(encoder.layers, theirs.encoder.layers)
-        copy_weights(decoder.layers, theirs.decoder.layers)
+        load_from_torch(encoder.layers, theirs.encoder.layers)
+        load_from_torch(decoder.layers, theirs.decoder.layers)
         first, last = theirs.encoder.norm, theirs.decoder.norm
     memory = first(encoder(src, src_mask))
     ours = last(decoder(x, memory, past, src_mask)[0])
@@ -200,7 +200,7 @@ def test_attention_equals_torch(dtype):
     x, memory, src_mask = some_input(dtype)
     theirs = nn.MultiheadAttention(12, 3, batch_first=True).to(dtype)
     ours = MultiHeadAttention(12, 3).to(dtype)
-    copy_weights(ours, theirs)
+    load_from_torch(ours, theirs)
     output, weights = ours(x, memory, memory, src_mask)
     torchs = theirs(x, memory, memory, key_padding_mask=~src_mask.squeeze(1),
                     average_attn_weights=False)
@@ -219,7 +219,7 @@ def test_eval_without_gradients_equals_torch_at_real_positions():
     layer = nn.TransformerEncoderLayer(12, 2, 20, dropout=0.3, batch_first=True)
     theirs = nn.TransformerEncoder(layer, 2, enable_nested_tensor=False).eval()
     ours = Encoder(2, 12, 2, 20, dropout=0.3).eval()
-    copy_weights(ours, theirs)
+    load_from_torch(ours, theirs)
     with torch.no_grad():
         own, other = ours(x, src_mask), theirs(x, src_key_padding_mask=~src_mask.squeeze(1))
     real = src_mask.squeeze(1)
@@ -237,10 +237,10 @@ def test_copying_needs_parts_of_one_kind():
     ours = EncoderLayer(12, 3, 20)
     before = [weight.clone() for weight in ours.parameters()]
     with pytest.raises(ValueError, match="EncoderLayer from TransformerDecoderLayer"):
-        copy_weights(ours, nn.TransformerDecoderLayer(12, 3, 20))
+        load_from_torch(ours, nn.TransformerDecoderLayer(12, 3, 20))
     assert_close(list(ours.parameters()), before)
     with pytest.raises(ValueError):
-        copy_weights(LayerNorm(12), nn.LayerNorm(8))
+        load_from_torch(LayerNorm(12), nn.LayerNorm(8))
 
 
 # --- notebook 11: what a layer does -----------------------------------------------------------

@@ -149,7 +149,7 @@ def torch_weights(part: nn.Module):
 
 
 @torch.no_grad()
-def copy_weights(ours: nn.Module, theirs: nn.Module) -> None:
+def load_from_torch(ours: nn.Module, theirs: nn.Module) -> None:
     """Give a part of ours the weights of torch's part of the same kind.
 
     Attention, LayerNorm, a layer, a list of layers, an encoder or a decoder.

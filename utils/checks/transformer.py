@@ -15,7 +15,7 @@ from utils.checks.core import (
     want_finite,
     want_tensor,
 )
-from utils.probes import copy_weights
+from utils.probes import load_from_torch
 from utils.transformer import Decoder, Encoder
 
 # All sizes differ, so that a swapped axis cannot hide.
@@ -425,8 +425,8 @@ def check_both_outputs(answer) -> str:
                 nn.init.normal_(part.bias)
         sizes = 2, D_MODEL, N_HEADS, 20, 0.3
         encoder, decoder = Encoder(*sizes), Decoder(*sizes)
-        copy_weights(encoder.layers, theirs.encoder.layers)
-        copy_weights(decoder.layers, theirs.decoder.layers)
+        load_from_torch(encoder.layers, theirs.encoder.layers)
+        load_from_torch(decoder.layers, theirs.decoder.layers)
         judge_outputs(answer, encoder, decoder, theirs)
     return "Two transposes, two inverted masks, two more LayerNorms, and eval mode"
 
