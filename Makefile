@@ -12,7 +12,7 @@ RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test outputs seeds clean
+.PHONY: help lab test outputs seeds models clean
 
 help:  # this list
 	@sed -n 's/^\([a-z]*\):[^#]*# /make \1\t/p' Makefile
@@ -47,6 +47,10 @@ outputs: $(STAMP)  # run the lessons and write their outputs into the files (NB=
 seeds: export OMP_NUM_THREADS = 1
 seeds: $(STAMP)  # run the lessons with other seeds and list the claims that break (NB=05)
 	$(BIN)/python -m tools.seeds $(NB)
+
+models: export OMP_NUM_THREADS = 1
+models: $(STAMP)  # train the models that later lessons load (NB=04; TARGET=fr)
+	$(BIN)/python -m tools.models "$(NB)" $(TARGET)
 
 clean:  # remove the environment and the caches; downloaded corpora stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

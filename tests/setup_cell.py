@@ -4,7 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 REPOSITORY = "https://github.com/attention-by-experiment/course"
-EXTRAS = ["sacrebleu", "pooch", "matplotlib_fontja", "koreanize_matplotlib"]
+EXTRAS = ["sacrebleu", "pooch", "safetensors"]
+EXTRAS += ["matplotlib_fontja", "koreanize_matplotlib"]
 places = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "course"]
 if "google.colab" in sys.modules:  # Colab opens a notebook without its course
     if not any((place / "utils/corpora.py").exists() for place in places):

@@ -1,8 +1,8 @@
 """Each notebook opens in Colab, where it stands alone in a folder and the course must be fetched.
 
 No network: git is told by its environment that the public address is a local bare repository.
-Colab's kernel is imitated by a plain Python process in which `google.colab` is imported, the four
-packages that Colab lacks are hidden, and `sys.executable` writes down what pip is asked for.
+Colab's kernel is imitated by a plain Python process in which `google.colab` is imported, the
+packages that Colab may lack are hidden, and `sys.executable` writes down what pip is asked for.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tools.address import REPOSITORY
 from tools.notebooks import ROOT, lessons, read
 
 SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8")
-LACKING = ["sacrebleu", "pooch", "matplotlib_fontja", "koreanize_matplotlib"]
+LACKING = ["sacrebleu", "pooch", "safetensors", "matplotlib_fontja", "koreanize_matplotlib"]
 
 # Runs in the imitated kernel: the setup cell twice and the import cell, for each notebook in turn.
 KERNEL = """

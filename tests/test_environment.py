@@ -169,13 +169,12 @@ def unmapped(readme: str, names: list[str], folder: Path = ROOT) -> list[str]:
     """Return what the README's map misses, and what it names that does not exist.
 
     The map is the block of code after the heading "What is where": a path on each line. It names
-    each notebook, each file of utils and tools, and each file and folder at the top.
+    each file at the top and each folder that holds files.
     """
     block = readme.partition("## What is where")[2].partition("```text\n")[2].partition("\n```")[0]
     mapped = [line.split()[0] for line in block.splitlines() if line.strip()]
-    tops = {name.split("/")[0] + "/" * ("/" in name) for name in names}
-    wanted = {n for n in names if n.startswith(("utils/", "tools/")) and not n.endswith("__.py")}
-    wanted |= {n for n in names if n.startswith("notebooks/") and n.endswith(".ipynb")} | tops
+    wanted = {name.rpartition("/")[0] + "/" if "/" in name else name for name in names}
+    wanted = {n.split("/")[0] + "/" if n.startswith(".") and "/" in n else n for n in wanted}
     missing = [f"{name} is not in the map" for name in sorted(wanted - set(mapped))]
     return missing + [f"{name} does not exist" for name in mapped if not (folder / name).exists()]
 
@@ -185,20 +184,19 @@ def test_the_map_in_the_readme_is_complete() -> None:
     assert not problems, "\n" + "\n".join(problems)
 
 
-MAP = "## What is where\n\n```text\nREADME.md   this\nutils/      u\nutils/text.py  words\n```\n"
+MAP = "## What is where\n\n```text\nREADME.md   this\nutils/      u\n.ci/        c\n```\n"
 
 
 def test_a_gap_in_the_map_is_found(tmp_path: Path) -> None:
-    names = ["README.md", "utils/text.py", "utils/__init__.py"]
+    names = ["README.md", "utils/text.py", "utils/__init__.py", ".ci/deep/run"]
     (tmp_path / "utils").mkdir()
+    (tmp_path / ".ci").mkdir()
+    assert unmapped(MAP, names, tmp_path) == ["README.md does not exist"]
     (tmp_path / "README.md").touch()
-    assert unmapped(MAP, names, tmp_path) == ["utils/text.py does not exist"]
-    (tmp_path / "utils/text.py").touch()
     assert unmapped(MAP, names, tmp_path) == []
-    assert unmapped(MAP, [*names, "utils/plots.py", "notebooks/05_x.ipynb"], tmp_path) == [
+    assert unmapped(MAP, [*names, "utils/checks/a.py", "notebooks/05_x.ipynb"], tmp_path) == [
         "notebooks/ is not in the map",
-        "notebooks/05_x.ipynb is not in the map",
-        "utils/plots.py is not in the map",
+        "utils/checks/ is not in the map",
     ]
 
 

@@ -18,7 +18,7 @@ FORBIDDEN = {
     "a letter lost in decoding": "\N{REPLACEMENT CHARACTER}",
 }
 
-NOT_TEXT = (".png", ".pt")
+NOT_TEXT = (".png", ".safetensors")
 PICTURE = re.compile(r'"image/png": "[^"]*"')    # base64 in a notebook: any letters may meet
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
+EVIDENCE = "evidence"    # the folder beside the lessons with what else was measured
 
 # The modules of utils in the order of their imports: each may use only the ones before it.
 TAUGHT = (
@@ -25,7 +26,9 @@ TAUGHT = (
     "metrics",
     "probes",
 )
-NOT_TAUGHT = ("grammar", "corpora", "plots", "checks", "workshop", "translator")
+NOT_TAUGHT = (
+    "grammar", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
+)
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")
 WIDGET = "application/vnd.jupyter.widget-view+json"
@@ -47,7 +50,18 @@ class Cell:
     @property
     def where(self) -> str:
         """Name the cell for a message: `05_attention.ipynb, cell 12`."""
-        return f"{self.notebook.name}, cell {self.number}"
+        return f"{name_of(self.notebook)}, cell {self.number}"
+
+    @property
+    def lesson(self) -> str:
+        """Return the number of the lesson that the cell belongs to, or gives evidence for."""
+        return self.notebook.name[:2]
+
+    @property
+    def is_folded(self) -> bool:
+        """Tell whether JupyterLab and Colab show the cell without its code."""
+        folded = self.metadata.get("jupyter", {}).get("source_hidden") is True
+        return folded and self.metadata.get("cellView") == "form"
 
     @property
     def tags(self) -> tuple[str, ...]:
@@ -78,6 +92,12 @@ class Cell:
     def tree(self) -> ast.Module:
         """Return the syntax tree of a code cell, its % and ! lines turned into `pass`."""
         return ast.parse(re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", self.source))
+
+
+def name_of(notebook: Path) -> str:
+    """Return the file name of a notebook, with its folder where that is the evidence."""
+    is_evidence = notebook.parent.name == EVIDENCE
+    return f"{EVIDENCE}/{notebook.name}" if is_evidence else notebook.name
 
 
 def joined(text: str | list[str]) -> str:
@@ -111,6 +131,11 @@ def lessons(folder: Path = FOLDER, which: str = "") -> list[Path]:
     if which and not found:
         raise FileNotFoundError(f"No notebook in {folder.name}/ begins with {which!r}.")
     return found
+
+
+def evidence(folder: Path = FOLDER, which: str = "") -> list[Path]:
+    """Return the evidence notebooks beside the lessons of a folder, in course order."""
+    return sorted((folder / EVIDENCE).glob(f"{which or '[0-9][0-9]_'}*.ipynb"))
 
 
 def missing_corpus(corpora: frozenset[str]) -> str | None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import nbformat
 
-from tools.notebooks import FOLDER, WIDGET, execute, lessons, warnings_in
+from tools.notebooks import FOLDER, WIDGET, evidence, execute, lessons, name_of, warnings_in
 
 NOISE = ("execution", "ExecuteTime", "collapsed", "scrolled")
 TIMING = "timing"    # tag: the output depends on the clock, and no two runs agree
@@ -89,7 +89,7 @@ def write_outputs(path: Path) -> list[str]:
     notebook = nbformat.read(path, 4)
     left_out = execute(notebook, path.parent)
     if lines := warnings_in(o for cell in notebook.cells for o in cell.get("outputs", ())):
-        raise RuntimeError(f"{path.name} warns:\n" + "\n".join(lines))
+        raise RuntimeError(f"{name_of(path)} warns:\n" + "\n".join(lines))
     clean(notebook)
     keep_timings(notebook, committed(path))
     fresh = path.with_suffix(".fresh")
@@ -99,10 +99,10 @@ def write_outputs(path: Path) -> list[str]:
 
 
 def main(which: str = "") -> None:
-    """Write the outputs of all lessons, or of those whose number is `which`."""
-    for path in lessons(FOLDER, which):
+    """Write the outputs of all lessons and their evidence, or of those whose number is `which`."""
+    for path in [*lessons(FOLDER, which), *evidence(FOLDER, which)]:
         left_out = write_outputs(path)
-        print(f"{path.name}: written")
+        print(f"{name_of(path)}: written", flush=True)
         for reason in sorted(set(left_out)):
             print(f"  {left_out.count(reason)} cells not run, their outputs kept: {reason}")
 

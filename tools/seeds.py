@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from tools.notebooks import FOLDER, execute, lessons, text_of
+from tools.notebooks import FOLDER, evidence, execute, lessons, name_of, text_of
 
 SEEDS = (1, 2)
 SEED = re.compile(r"(?m)(manual_seed\(|^SEED = )0\b")
@@ -51,15 +51,16 @@ def broken_claims(path: Path, seed: int) -> list[str]:
         failure = [f"a cell fails: {error.ename}: {error.evalue}"]
     broken = [line for line in marked_lines(notebook, "✗") if line not in on_purpose] + failure
     held = len(marked_lines(notebook, "✓"))
-    print(f"{path.name}, seed {seed}: {held} claims hold, {len(broken)} break")
+    print(f"{name_of(path)}, seed {seed}: {held} claims hold, {len(broken)} break")
     for line in broken:
         print(f"  {line}")
     return broken
 
 
 def main(which: str = "") -> None:
-    """Try all lessons, or those whose number is `which`; exit with 1 when a claim breaks."""
-    broken = [broken_claims(path, seed) for path in lessons(FOLDER, which) for seed in SEEDS]
+    """Try all lessons and their evidence, or those of one number; exit with 1 at a broken claim."""
+    paths = [*lessons(FOLDER, which), *evidence(FOLDER, which)]
+    broken = [broken_claims(path, seed) for path in paths for seed in SEEDS]
     sys.exit(1 if any(broken) else 0)
 
 

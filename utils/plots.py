@@ -1,6 +1,10 @@
 """The look of every figure in the course, set once."""
 
-from collections.abc import Sequence
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -48,6 +52,85 @@ def show(fig: Figure, alt: str) -> None:
     """Display a figure once, described in `alt` for those who cannot see it."""
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
+
+
+def show_source(*parts: Callable) -> None:
+    """Print functions or methods as they stand in utils, without hints, docstrings and guards.
+
+    A guard is an `if` that only raises, or a call of a function whose name begins with `require`.
+    Raises TypeError for what has no Python source, such as a function of torch.
+    """
+    for part in parts:
+        try:
+            source = textwrap.dedent(inspect.getsource(part))
+        except (OSError, TypeError) as error:
+            raise TypeError(f"{part!r} has no Python source to show: give a function") from error
+        node, lines = ast.parse(source).body[0], source.splitlines()
+        if not isinstance(node, ast.FunctionDef):
+            raise TypeError(f"{part!r} is no function: give a function, or a method of a class")
+        arguments = ", ".join(bare_arguments(node))
+        owner = part.__qualname__.rpartition(".")[0]
+        print(f"def {node.name}({arguments}):" + (f"    # of {owner}" if owner else ""))
+        body = node.body[1:] if ast.get_docstring(node) else node.body
+        for statement in body:
+            if not is_guard(statement):
+                print("\n".join(lines[statement.lineno - 1 : statement.end_lineno]))
+        if part is not parts[-1]:
+            print()
+
+
+def bare_arguments(node: ast.FunctionDef) -> list[str]:
+    """Return the arguments of a function, with their defaults, without their types."""
+    given = [*node.args.posonlyargs, *node.args.args]
+    defaults = [None] * (len(given) - len(node.args.defaults)) + node.args.defaults
+    pairs = [*zip(given, defaults), *zip(node.args.kwonlyargs, node.args.kw_defaults)]
+    return [a.arg + (f"={ast.unparse(d)}" if d is not None else "") for a, d in pairs]
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """Whether a statement only refuses bad input."""
+    if isinstance(node, ast.If):
+        only = all(isinstance(part, ast.Raise | ast.Assign) for part in node.body)
+        return only and isinstance(node.body[-1], ast.Raise) and not node.orelse
+    called = getattr(getattr(node, "value", None), "func", None)
+    return isinstance(called, ast.Name) and called.id.startswith("require")
+
+
+def show_translations(
+    sources: Sequence[Sequence[str]], truths: Sequence[Sequence[str]],
+    systems: Mapping[str, Sequence[Sequence[str]]], width: int = 20,
+) -> None:
+    """Print each source with the truth and what each system writes, under one another.
+
+    sources, truths: lists of token lists    systems: a name for each list of translations
+    A word that the truth does not have, or not there, stands in [ ]; ✓ marks a sentence that is
+    right as a whole; a translation of more than `width` tokens is cut. Raises ValueError where
+    the lists are empty or not equally long.
+    """
+    counts = {"sources": len(sources), "truths": len(truths)}
+    counts |= {name: len(written) for name, written in systems.items()}
+    if not systems or set(counts.values()) != {len(sources)} or not sources:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise ValueError(f"want equally many sentences in each list, at least one: got {found}")
+    head = max(map(len, ["source", "truth", *systems])) + 2
+    for i, (source, truth) in enumerate(zip(sources, truths)):
+        print(("\n" if i else "") + f"{'source':{head}}{' '.join(source)}")
+        print(f"{'truth':{head}}{' '.join(truth)}")
+        for name, written in systems.items():
+            print(f"{name:{head}}{marked(list(written[i]), list(truth), width)}")
+
+
+def marked(words: list[str], truth: list[str], width: int) -> str:
+    """Return a translation as one line; words that are not in the truth's order in brackets."""
+    right = set()
+    for block in SequenceMatcher(None, words, truth, autojunk=False).get_matching_blocks():
+        right |= set(range(block.a, block.a + block.size))
+    shown = [word if place in right else f"[{word}]" for place, word in enumerate(words)]
+    text = " ".join(shown[:width]) + (" ..." if len(shown) > width else "")
+    if words == truth:
+        return f"{text} ✓"
+    missing = len(truth) - len(right)
+    return (text or "(nothing)") + (f"  ({missing} of {len(truth)} missing)" if missing else "")
 
 
 def attention_map(

@@ -1,0 +1,1 @@
+"""Pictures of mechanisms, drawn from the tensors and modules that a lesson runs."""
