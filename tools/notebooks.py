@@ -25,7 +25,7 @@ TAUGHT = (
     "metrics",
     "probes",
 )
-NOT_TAUGHT = ("grammar", "corpora", "plots", "checks", "workshop", "translator")
+NOT_TAUGHT = ("corpora", "plots", "checks", "workshop", "translator")
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")
 WIDGET = "application/vnd.jupyter.widget-view+json"
