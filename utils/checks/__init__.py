@@ -40,9 +40,10 @@ from utils.checks.recurrent_networks import (
 )
 from utils.checks.scaled_dot_product_attention import (
     check_causal_mask,
-    check_context_by_hand,
-    check_entropy_order,
+    check_head_from_memory,
     check_scaled_dot_product_attention,
+    check_self_attention,
+    check_yesterday,
 )
 from utils.checks.seq2seq import (
     check_greedy_decode,
@@ -88,19 +89,18 @@ __all__ = [
     "check_both_outputs",
     "check_causal_mask",
     "check_clipped_matches",
-    "check_context_by_hand",
     "check_copy_from_torch",
     "check_corpus_bleu",
     "check_cross_attention",
     "check_double",
     "check_encoder_layer",
-    "check_entropy_order",
     "check_feed_forward",
     "check_final_state",
     "check_find_duplicates",
     "check_greedy_decode",
     "check_gru_step",
     "check_hand_over",
+    "check_head_from_memory",
     "check_head_masks",
     "check_inputs_and_targets",
     "check_jacobian",
@@ -125,6 +125,7 @@ __all__ = [
     "check_rotate",
     "check_sample",
     "check_scaled_dot_product_attention",
+    "check_self_attention",
     "check_shift_target",
     "check_sinusoidal_encoding",
     "check_softmax",
@@ -132,5 +133,6 @@ __all__ = [
     "check_token_loss",
     "check_vocabulary",
     "check_warmup_rate",
+    "check_yesterday",
     "claim",
 ]

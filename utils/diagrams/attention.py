@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -461,8 +462,7 @@ def where_a_head_sits(encoder: nn.TransformerEncoder) -> Figure:
         role = QUERY if i == n_layers // 2 else MODULE
         stack.append(box(ax, 1.2, y, f"layer {i + 1}", role, 1.3, min(0.36, 0.8 * step)))
     words = plate(ax, 1.2, 0.55, "word vectors", width=1.3)
-    ends = [words, *stack]
-    for low, high in zip(ends, ends[1:]):
+    for low, high in itertools.pairwise([words, *stack]):
         arrow(ax, low.top, high.bottom, width=1)
     arrow(ax, stack[-1].top, (1.2, stack[-1].top[1] + 0.3))
     opened = stack[n_layers // 2]
