@@ -50,8 +50,8 @@ def step(d_input: int = 4, d_hidden: int = 2) -> list[torch.Tensor]:
 # ---- unrolled ----
 
 
-@pytest.mark.parametrize("word", ["h", "he", "hello", "hellohello", "hellohellohe"])
-@pytest.mark.parametrize("d_hidden", [1, 2, 3, 4, 8, 32])
+@pytest.mark.parametrize("word", ["h", "hello", "hellohellohe"])
+@pytest.mark.parametrize("d_hidden", [1, 3, 8, 32])
 def test_an_unrolled_network_has_a_clean_page(word: str, d_hidden: int) -> None:
     states, shares = read(word, d_hidden)
     assert faults(unrolled(word, states)) == []
@@ -134,8 +134,8 @@ def test_what_cannot_be_unrolled_is_refused(given: tuple, message: str) -> None:
 # ---- one step ----
 
 
-@pytest.mark.parametrize("d_input", [1, 2, 4, 6])
-@pytest.mark.parametrize("d_hidden", [1, 2, 3, 4])
+@pytest.mark.parametrize("d_input", [1, 4, 6])
+@pytest.mark.parametrize("d_hidden", [1, 2, 4])
 def test_a_step_has_a_clean_page(d_input: int, d_hidden: int) -> None:
     numbers = step(d_input, d_hidden)
     assert faults(one_step(*numbers)) == []
