@@ -336,6 +336,38 @@ def swapped_results(attention, x, mask=None):
     return variants.rotary_attention(attention, x, mask)[::-1]
 
 
+# --- results cut off from their gradient, sizes built in ----------------------------------------
+
+
+def positions_of_ten(d_model, max_len=256):
+    return positions()(10, max_len)
+
+
+def frozen_table(d_model, max_len=256):
+    return positions(keep="parameter")(d_model, max_len).requires_grad_(False)
+
+
+def turn_for_ten(x, start=0):
+    even(x.size(-1))
+    pos = torch.arange(x.size(-2), dtype=x.dtype).unsqueeze(1) + start
+    theta = pos / 10000 ** (torch.arange(0, x.size(-1), 2, dtype=x.dtype) / 10)
+    a, b, cos, sin = x[..., 0::2], x[..., 1::2], theta.cos(), theta.sin()
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+
+
+def rotary_of_three_heads(attention, x, mask=None):
+    maps = attention.query_map, attention.key_map, attention.value_map
+    q, k, v = (split_heads(map_(x), 3 if x.size(-1) % 3 == 0 else 1) for map_ in maps)
+    context, weights = scaled_dot_product_attention(
+        variants.rotate(q), variants.rotate(k), v, mask)
+    return attention.output_map(merge_heads(context)), weights
+
+
+def rotary_without_gradient(attention, x, mask=None):
+    with torch.no_grad():
+        return variants.rotary_attention(attention, x, mask)
+
+
 RIGHT = [
     (SINUSOID, transformer.sinusoidal_encoding),
     (SINUSOID, sinusoid_by_loops),
@@ -466,6 +498,10 @@ WRONG = [
      "got RuntimeError"),
     (POSITIONS, positions(grow=1), "nothing was raised"),
     (POSITIONS, positions(keep="parameter"), "is a parameter"),
+    (POSITIONS, frozen_table, "frozen parameter"),
+    (POSITIONS, positions_of_ten, "wrong for 6 and 40"),
+    (POSITIONS, positions(forward=lambda table, x, start: x.detach() + table[start :][: x.size(1)]),
+     "no gradient comes back to the tokens"),
     (POSITIONS, positions(keep="attribute"), "plain attribute"),
     (POSITIONS, positions(keep="fleeting"), "not persistent"),
     (POSITIONS, Computed, "is empty"),
@@ -563,6 +599,14 @@ WRONG = [
     (ATTENTION, lambda *given: rotary()(*given)[0], "two tensors"),
     (ATTENTION, rotary(after=lambda a, c, x: c.sum(1)), "of output"),
     (ATTENTION, lambda a, x, mask=None: (x, x), "of weights"),
+    (ROTATE, lambda x, start=0: variants.rotate(x.detach(), start), "no gradient comes back to x"),
+    (ROTATE, turn_for_ten, "right for 7 tokens of d_k 10"),
+    (ATTENTION, rotary_of_three_heads, "right for 3 heads"),
+    (ATTENTION, rotary_without_gradient, "no gradient comes back to any map"),
+    (ATTENTION, rotary(inside=lambda q, k: (variants.rotate(q), variants.rotate(k.detach()))),
+     "no gradient comes back to key_map"),
+    (ATTENTION, rotary(values=lambda q, k, v: v.detach()),
+     "no gradient comes back to value_map"),
 ]
 
 

@@ -1,5 +1,6 @@
 """The checks of notebook 09: the sinusoid, adding it, turning pairs, a test of offsets."""
 
+import copy
 import functools
 import math
 from collections.abc import Iterable
@@ -184,6 +185,8 @@ def check_positions(answer) -> str | None:
     judge_start(module, table, d_model)
     judge_end(module, max_len, d_model)
     judge_buffer(module)
+    judge_other_table(answer)
+    learns(x, lambda given: module(given), "the tokens")
     return "The table is saved with the model, moved with it, and never trained"
 
 
@@ -247,6 +250,30 @@ def judge_start(module, table: Tensor, d_model: int) -> None:
                       "rows start to start + seq_len - 1")
 
 
+def judge_other_table(answer) -> None:
+    """The same at another d_model and max_len."""
+    module, x = call(answer, 6, 40), torch.randn(1, 33, 6)
+    wrong = "right for d_model 10 and max_len 12, wrong for 6 and 40: use both arguments"
+    try:
+        rows = added(module, x, 7)
+    except Mistake as mistake:
+        raise Mistake(f"{wrong} ({mistake})") from mistake
+    if not same(rows, sinusoidal_encoding(40, 6)[7:].expand_as(x)):
+        raise Mistake(wrong)
+
+
+def learns(x: Tensor, run, what: str) -> None:
+    """Make sure that a gradient comes back through run(x) to x."""
+    x = x.clone().requires_grad_()
+    result = run(x)
+    result = result[0] if isinstance(result, tuple | list) else result
+    if not result.requires_grad:
+        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
+    (slope,) = torch.autograd.grad(result.square().sum(), x, allow_unused=True)
+    if slope is None or not (slope.abs() > 0).any():
+        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
+
+
 def judge_end(module, max_len: int, d_model: int) -> None:
     """Beyond the table there is a clear error."""
     beyond = torch.randn(BATCH, max_len + 1, d_model)
@@ -264,7 +291,12 @@ def judge_end(module, max_len: int, d_model: int) -> None:
 
 def judge_buffer(module: nn.Module) -> None:
     """The table is a buffer: neither trained nor lost."""
-    if any(True for _ in module.parameters()):
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        raise Mistake("the table is a frozen parameter: it is not trained, but it is counted as a "
+                      "parameter, and requires_grad_(True) on the model thaws it. Use "
+                      "register_buffer")
+    if parameters:
         raise Mistake("the table is a parameter, so training would change it: register_buffer "
                       "keeps it fixed")
     saved = list(module.state_dict().values())
@@ -312,6 +344,13 @@ def check_rotate(answer) -> str | None:
     if not same(flat, turned[0, 0]):
         raise Mistake(f"{hint} gives another result")
     must_refuse(lambda: answer(x[..., :9]), "d_k must be even, and for 9 your function must say so")
+    other = torch.randn(1, 2, 33, 6, dtype=torch.float64)
+    expected = from_halves(rotate(to_turns(other), 5)) if remark else rotate(other, 5)
+    turned = want_tensor(call(answer, other, 5), tuple(other.shape), "(1, 2, 33, 6)")
+    if not same(turned, expected, 1e-4):
+        raise Mistake("right for 7 tokens of d_k 10, wrong for 33 of d_k 6: use the sizes of x "
+                      "everywhere")
+    learns(x, answer, "x")
     return remark
 
 
@@ -516,7 +555,38 @@ def check_rotary_attention(answer) -> str | None:
             name_mistake(output, output_slips(attention, x, mask))
             raise Mistake("the weights are right, the output is not: mix the heads' values, merge "
                           "the heads, then output_map")
+    judge_other_heads(answer)
+    judge_learning(answer, attention, x)
     return "Queries and keys know where they are, values do not need to"
+
+
+def judge_other_heads(answer) -> None:
+    """Other sizes, and for each sentence a mask of its own."""
+    attention, x = MultiHeadAttention(8, 2).requires_grad_(False), torch.randn(2, 5, 8)
+    mask = torch.ones(2, 1, 5, dtype=torch.bool)
+    mask[0, :, 3:] = False
+    parts = call(answer, attention, x, mask.unsqueeze(1))
+    true_output, true = rotary_by_steps(attention, x, mask.unsqueeze(1))
+    shapes = [tuple(part.shape) for part in parts]
+    if shapes != [(2, 5, 8), (2, 2, 5, 5)] or not same(parts[1], true, 1e-4):
+        raise Mistake("right for 3 heads of width 10, wrong for 2 of width 4 with a mask of its "
+                      "own for each sentence: use the sizes of the module, and the mask as it is")
+    if not same(parts[0], true_output, 1e-4):
+        raise Mistake("right for 3 heads of width 10, the output is wrong for 2 of width 4")
+
+
+def judge_learning(answer, attention: MultiHeadAttention, x: Tensor) -> None:
+    """All four maps learn."""
+    attention = copy.deepcopy(attention).requires_grad_()
+    output = answer(attention, x, None)[0]
+    names = "query_map", "key_map", "value_map", "output_map"
+    weights = [getattr(attention, name).weight for name in names]
+    if not output.requires_grad:
+        raise Mistake("no gradient comes back to any map: is there a detach, .data or no_grad?")
+    slopes = torch.autograd.grad(output.square().sum(), weights, allow_unused=True)
+    for name, slope in zip(names, slopes):
+        if slope is None or not (slope.abs() > 0).any():
+            raise Mistake(f"no gradient comes back to {name}: is there a detach, .data or no_grad?")
 
 
 def two_parts(answer, attention: MultiHeadAttention, x: Tensor, mask: Tensor | None) -> tuple:
