@@ -1,7 +1,6 @@
-"""The checks of notebook 09: the sinusoid, adding it, turning pairs, a test of offsets."""
+"""The checks of notebook 09: the sinusoid, adding it, turning pairs, a window."""
 
 import copy
-import functools
 import math
 from collections.abc import Iterable
 
@@ -25,7 +24,7 @@ from utils.checks.core import (
     want_tensor,
 )
 from utils.transformer import sinusoidal_encoding
-from utils.variants import rotate
+from utils.variants import rotate, window_mask
 
 # All different; no width is 4 or 16, where two wrong formulas can meet.
 BATCH, N_HEADS, SEQ_LEN, D_K = 2, 3, 7, 10
@@ -444,100 +443,7 @@ def raise_lost_length(x: Tensor, turned: Tensor) -> None:
                   "features make its pair, and by which angle does it turn?")
 
 
-@functools.cache
-def turned_score(m: int, n: int) -> float:
-    """The score of one query at position m with one key at n, in float32."""
-    generator = torch.Generator().manual_seed(3)
-    q, k = torch.randn(2, 1, 8, generator=generator)
-    return (rotate(q, m) @ rotate(k, n).T).item()
-
-
-def wave(distance: float) -> float:
-    """Some function of an offset, with a sign and without a period."""
-    return math.sin(0.7 * distance) + 0.3 * distance
-
-
-RELATIVE = [
-    (lambda m, n: float((m - n) ** 2), "a score (m - n)² is called absolute: compare pairs of the "
-     "same offset m - n with one another"),
-    (lambda m, n: float(m - n), "a score m - n is called absolute: an offset has a sign, and "
-     "score(m, n) need not equal score(n, m)"),
-    (lambda m, n: 2.5, "a score that is always 2.5 is called absolute: nothing but the offset "
-     "moves it"),
-    (turned_score, "the score of turned vectors is called absolute: it moves by about 1e-6, which "
-     "is rounding. Do not compare with ==, allow 1e-4"),
-]
-ABSOLUTE = [
-    (lambda m, n: wave(m) + wave(2 * n), "a score of m and n apart is called relative: shift both "
-     "positions by the same step and compare"),
-    (lambda m, n: float(m + n), "the score m + n is called relative: exchanging m and n is no "
-     "shift. Add the same step to both"),
-    (lambda m, n: wave(m - n) if m - n in (0, 1) else wave(m), "a score that is relative at "
-     "offsets 0 and 1 alone passes: try far offsets too"),
-    (lambda m, n: wave(m - n) if m >= n else wave(m), "a score that is relative only for keys "
-     "before the query passes: try offsets of both signs"),
-    (lambda m, n: wave(m - n) if m <= n else wave(m), "a score that is relative only for keys "
-     "after the query passes: try offsets of both signs"),
-    (lambda m, n: wave(m - n) + 0.002 * m, "a score that drifts by 0.002 at each step passes: "
-     "your tolerance is too wide"),
-    (lambda m, n: wave(m - n) + (m % 2), "a score that differs at odd and even positions passes: "
-     "shift by odd steps too"),
-    (lambda m, n: wave(m - n) + (m > 12), "a score that changes after position 12 passes: try "
-     "more shifts, up to position 30"),
-    (lambda m, n: wave(m - n) + (m < 2 and n < 2), "a score that is different at positions 0 and 1 "
-     "passes: begin at position 0"),
-    (lambda m, n: wave(m - n) + (m % 5 == 3 and n % 3 == 1), "a score with exceptions at some "
-     "pairs passes: one pair for an offset is no test, try many"),
-    (lambda m, n: wave(m - n) + (m > 25), "a score that changes after position 25 passes: look at "
-     "all positions, 0 to 30"),
-]
-
-
 @exercise("9.4")
-def check_offset_test(answer) -> str | None:
-    """The learner's test on scores that depend on the offset alone, and on some that do not."""
-    for score, message in RELATIVE[:3]:
-        if not as_bool(call(answer, score)):
-            raise Mistake(message)
-    for score, message in ABSOLUTE:
-        if as_bool(call(answer, score)):
-            raise_too_few(answer)
-            raise Mistake(message)
-    for score, message in RELATIVE[3:]:
-        if not as_bool(call(answer, score)):
-            raise Mistake(message)
-    return f"It separates {len(RELATIVE)} relative scores from {len(ABSOLUTE)} others"
-
-
-def raise_too_few(answer) -> None:
-    """A test that missed something: did it look at all, at one pair, at one offset?"""
-    seen = set()
-
-    def watched(m: int, n: int) -> float:
-        seen.add((int(m), int(n)))
-        return float(m - n)
-
-    call(answer, watched)
-    if not seen:
-        raise Mistake("your test never calls score(m, n)")
-    if len(seen) < 4:
-        raise Mistake(f"your test looks at {len(seen)} pairs of positions: one pair and its "
-                      "shifted self may agree by chance. Try many offsets and many shifts")
-    if len({m - n for m, n in seen}) == 1:
-        raise Mistake("your test looks at one offset alone: try near and far ones, of both signs")
-
-
-def as_bool(result) -> bool:
-    """One True or False, also from a tensor."""
-    if isinstance(result, Tensor) and result.numel() == 1 and result.dtype == torch.bool:
-        return bool(result)
-    if type(result).__name__ in ("bool", "bool_"):
-        return bool(result)
-    raise Mistake(f"want True or False, got {type(result).__name__}: compare, then return one "
-                  "answer for all pairs")
-
-
-@exercise("9.5")
 def check_rotary_attention(answer) -> str | None:
     """What is turned, when, and what is left alone."""
     attention = MultiHeadAttention(D_MODEL, N_HEADS).requires_grad_(False)
@@ -682,4 +588,56 @@ def output_slips(
          "transpose, which mixes up tokens: use merge_heads"),
         (x + attention.output_map(mix(v)), "x is added to the output: the residual is not part of "
          "the attention"),
+    ]
+
+
+@exercise("9.5")
+def check_window_mask(answer) -> str:
+    """Shape and type, then the window against its known distortions, then other sizes."""
+    seq_len, width = 7, 3
+    mask = call(answer, seq_len, width)
+    want_tensor(mask, (seq_len, seq_len), "(seq_len, seq_len)")
+    if mask.dtype != torch.bool:
+        raise Mistake(f"want bool (True = may look), got {mask.dtype}")
+    true = window_mask(seq_len, width)
+    if not torch.equal(mask, true):
+        name_mistake(mask, window_slips(seq_len, width))
+        query, key = (mask != true).nonzero()[0].tolist()
+        raise Mistake(f"position {query} {'may' if mask[query, key] else 'may not'} look at "
+                      f"position {key}, {query - key} places back: with width {width} it may look "
+                      f"0 to {width - 1} places back")
+    for other_len, other_width in ((9, 5), (4, 1), (3, 8)):
+        other = call(answer, other_len, other_width)
+        want_tensor(other, (other_len, other_len), "(seq_len, seq_len)")
+        if not torch.equal(other, window_mask(other_len, other_width)):
+            raise Mistake(f"right for 7 positions and width 3, wrong for {other_len} and "
+                          f"{other_width}: use seq_len and width everywhere")
+    return "Each position sees itself and width - 1 places before it"
+
+
+def window_slips(seq_len: int, width: int) -> list[tuple[Tensor, str]]:
+    """The masks that wrong rules give, and what to say then."""
+    position = torch.arange(seq_len)
+    distance = position.unsqueeze(1) - position
+    true = window_mask(seq_len, width)
+    return [
+        (~true, "the mask is turned round: True means may look"),
+        (true.T, "rows and columns are exchanged: row i is the position that looks, and it looks "
+         "back, not ahead"),
+        (distance >= 0, "the past has no end: hide what is width or more places back"),
+        (distance.abs() < width, "a position sees its future: want distance >= 0 as well"),
+        (distance < width, "a position sees all of its future: want distance >= 0 as well"),
+        ((distance >= 0) & (distance <= width), "the window is one place too wide: with its own "
+         "place a position sees width places in all"),
+        ((distance >= 0) & (distance < width - 1), "the window is one place too narrow: with its "
+         "own place a position sees width places in all"),
+        ((distance > 0) & (distance < width), "a position does not see itself, and the first one "
+         "sees nothing: want distance >= 0"),
+        ((distance > 0) & (distance <= width), "a position does not see itself: its own place "
+         "counts among the width places"),
+        (distance >= width, "the far past is kept and the near past hidden: want distance < width"),
+        ((distance >= 0) & (position < width), "all positions see the first places: the window "
+         "must move along with the position that looks"),
+        ((distance >= 0) & (position.unsqueeze(1) // width == position // width), "the text is "
+         "cut into blocks: the window must move with every position"),
     ]
