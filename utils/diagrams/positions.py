@@ -210,7 +210,8 @@ def distances(trained: Tensor, masks: dict[str, Tensor]) -> Figure:
         frame(ax, page, MASK.line, 0.8)
         say(ax, page.x, top + 0.25, name, LARGER)
         fresh = sum(d not in known for d in offsets_of(mask))
-        say(ax, left + 1.25, 0.6, f"{rows} words, {fresh} new distances")
+        text = f"{rows} words, {fresh} new distances"
+        say(ax, left, page.bottom[1] - 0.2, text, align="left")
     text = "a row asks, a column is looked at.  dark: distance seen in training   red: never seen"
     say(ax, 0.3, 0.25, text, SMALL, GREY, "left")
     return ax.figure
