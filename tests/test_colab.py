@@ -153,7 +153,7 @@ def run_setup(folder: Path, environment: dict[str, str]) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/deeper"])
+@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/evidence"])
 def test_the_course_is_found_from_inside(
     place: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:
