@@ -303,7 +303,7 @@ def planes(
     q, k, v = (tensor_of(name, t, len(days), len(skies), 2) for name, t in zip("qkv", (q, k, v)))
     scores = q.mean(1) @ k.mean(1).T
     ahead = (scores.argmax(-1) == (torch.arange(len(days)) + 1) % len(days)).sum()
-    ax = sheet(9, 5.1, f"{ahead} of {len(days)} queries point at the key of the next day; "
+    ax = sheet(9, 5.1, f"{ahead} of {len(days)} queries match the key of the next day best; "
                "a value shows the sky")
     y0, radius = 2.45, 1.4
     left, right = 2.35, 6.75
