@@ -180,7 +180,7 @@ def ring(n=7, n_skies=4):
 @pytest.mark.parametrize("days", [DAYS, CJK, RTL])
 def test_planes(days):
     found = drawn(d.planes(*ring(), days, SKIES))
-    assert found[0].startswith("7 of 7 queries point at the key of the next day")
+    assert found[0].startswith("7 of 7 queries match the key of the next day best")
     assert "4 dots: key of a day, under 4 skies" in found
 
 
