@@ -100,15 +100,15 @@ def beam_tree(
     words: the target vocabulary    shown: how many next words to draw for each beginning
     first: the first step drawn; the beginnings kept before it stand as text on the left
     ✓ is the sentence that `beam_search` returns, ranked by log p / length.
-    Raises ValueError where it does not fit: more than 5 steps drawn, more than 9 ways at a step.
+    Raises ValueError where it does not fit: more than 4 steps drawn, more than 9 ways at a step.
     """
     src = tensor_of("src", src, 1, None).long()
     src_mask = tensor_of("src_mask", src_mask, 1, 1, src.size(1)).bool()
     words = words_of("words", words, most=10**6)
     shown = max(shown, beam_size)
-    if not 1 <= first <= n_steps < first + 5 or not 1 <= beam_size * shown <= 9:
+    if not 1 <= first <= n_steps < first + 4 or not 1 <= beam_size * shown <= 9:
         raise ValueError(
-            "the page has room for 1 to 5 steps and for beam_size * shown up to 9: got steps "
+            "the page has room for 1 to 4 steps and for beam_size * shown up to 9: got steps "
             f"{first} to {n_steps}, {beam_size} * {shown}"
         )
     bos, eos = words.index(BOS), words.index(EOS)
@@ -119,12 +119,15 @@ def beam_tree(
         found = beam_search(model, src, src_mask, bos, eos, beam_size=beam_size)[0].tolist()
     if eos in found:
         found = found[: found.index(eos) + 1]
-    ax = sheet(9, 1.5 + 0.56 * beam_size * shown, title_of(history, found, beam_size))
-    draw_tree(ax, history, words, found, first)
+    ax = sheet(9, 1.75 + 0.56 * beam_size * shown, title_of(history, found, beam_size))
+    ends = draw_tree(ax, history, words, found, first)
     say(
         ax, 0.25, 0.3, "In the box: log p of the word.  Beside it: the sum so far.  Thick: kept.  "
-        "Double frame: ended, sum ÷ words.", SMALL, GREY, "left",
+        "Double frame: ended.", SMALL, GREY, "left",
     )
+    if ends:
+        best = [text for _, text in sorted(ends, reverse=True)[:3]]
+        say(ax, 0.25, 0.6, "Ended, sum ÷ words:  " + ",   ".join(best), NORMAL, INK, "left")
     return ax.figure
 
 
@@ -141,14 +144,17 @@ def title_of(history: list[Step], found: list[int], beam_size: int) -> str:
 
 def draw_tree(
     ax, history: list[Step], words: Sequence[str], found: list[int], first: int
-) -> None:
-    """Draw the steps from `first` on, each as one column, in the order of their parents."""
+) -> list[tuple[float, str]]:
+    """Draw the steps from `first` on, each as one column, in the order of their parents.
+
+    Returns (score, how it is computed) of each beginning that ended; ✓ is the one that was found.
+    """
     start, steps = history[first - 1], history[first - 1 :]
-    middle, high = 0.55 + (ax.get_ylim()[1] - 1.3) / 2, ax.get_ylim()[1] - 0.75
+    middle, high = 0.75 + (ax.get_ylim()[1] - 1.65) / 2, ax.get_ylim()[1] - 0.8
     wide = 0.7 if first == 1 else 1.75
     column = (8.4 - wide) / len(steps)
-    width = min(1.0, column - 0.9)
-    beam = {}
+    width = min(1.0, column - 0.85)
+    beam, ends = {}, []
     for slot, (place, ids) in enumerate(start.beams.items()):
         y = middle + 0.8 * ((len(start.beams) - 1) / 2 - slot)
         text = " ".join(words[i] for i in ids) or BOS
@@ -168,10 +174,11 @@ def draw_tree(
                 after[branch.place] = place
             if branch.place is not None and words[branch.word] == EOS:
                 frame(ax, place, gap=0.05)
-                won = [*step.beams[branch.parent], branch.word] == found
-                score = f"÷ {t} = {number(branch.total / t, 2)}" + (" ✓" if won else "")
-                say(ax, place.right[0] + 0.11, y - 0.19, score, SMALL, align="left")
+                won = " ✓" if [*step.beams[branch.parent], branch.word] == found else ""
+                total, score = number(branch.total, 2), number(branch.total / t, 2)
+                ends.append((branch.total / t, f"{total} ÷ {t} = {score}{won}"))
         beam = after
+    return ends
 
 
 def draw_branch(ax, branch: Branch, word: str, spot: Place, begins: tuple[float, float]) -> Place:
