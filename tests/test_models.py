@@ -51,7 +51,7 @@ def share_right(model: nn.Module) -> float:
 
 @functools.cache
 def real() -> tuple:
-    """Return the test pairs and both vocabularies of the real sentences, as lesson 06 makes them."""
+    """Return the real test pairs and both vocabularies, as lesson 06 makes them."""
     if reason := available("small_parallel_enja"):
         pytest.skip(reason)
     pairs = load_real("small_parallel_enja", "train")
