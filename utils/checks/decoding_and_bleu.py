@@ -262,7 +262,7 @@ def winner(everything: dict, length_penalty: float, sign: int = 1) -> tuple:
 
 @exercise("6.4")
 def check_beam_test(answer) -> Verdict:
-    """Judge a test of (search, everything, length_penalty) that tells sound from broken."""
+    """Judge a test of (search, everything, length_penalty) that tells correct from broken."""
     judged = {}
     for probabilities, narrow in WORLDS:
         everything = {words: math.log(p) for words, p in probabilities.items()}
@@ -297,7 +297,7 @@ def check_beam_test(answer) -> Verdict:
                       "be able to fail")
     sound_ones = [v for (name, _), v in judged.items() if name == "sound"]
     if max(sizes) < len(everything) and not all(map(all, sound_ones)):
-        raise Mistake("a sound search fails: its beam is smaller than the search space; give it "
+        raise Mistake("a correct search fails: its beam is smaller than the search space; give it "
                       "len(everything) places")
     if not any(map(any, judged.values())):
         raise Mistake("no search passes: compare what it returns with one of the sentences of "
@@ -314,4 +314,4 @@ def check_beam_test(answer) -> Verdict:
         raise Mistake("a search that forgets most beginnings passes: only the best sentence may")
     if any(judged["first", 1.0]):
         raise Mistake("a search that stops at its first <eos> passes: only the best sentence may")
-    return "It lets the sound search pass and catches five broken ones."
+    return "It lets the correct search pass and catches five broken ones."
