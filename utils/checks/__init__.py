@@ -45,8 +45,8 @@ from utils.checks.scaled_dot_product_attention import (
     check_scaled_dot_product_attention,
 )
 from utils.checks.seq2seq import (
+    check_decoder,
     check_greedy_decode,
-    check_hand_over,
     check_perplexity,
     check_shift_target,
     check_token_loss,
@@ -92,6 +92,7 @@ __all__ = [
     "check_copy_from_torch",
     "check_corpus_bleu",
     "check_cross_attention",
+    "check_decoder",
     "check_double",
     "check_encoder_layer",
     "check_entropy_order",
@@ -100,7 +101,6 @@ __all__ = [
     "check_find_duplicates",
     "check_greedy_decode",
     "check_gru_step",
-    "check_hand_over",
     "check_head_masks",
     "check_inputs_and_targets",
     "check_jacobian",
