@@ -46,8 +46,8 @@ from utils.checks.scaled_dot_product_attention import (
     check_yesterday,
 )
 from utils.checks.seq2seq import (
+    check_decoder,
     check_greedy_decode,
-    check_hand_over,
     check_perplexity,
     check_shift_target,
     check_token_loss,
@@ -92,6 +92,7 @@ __all__ = [
     "check_copy_from_torch",
     "check_corpus_bleu",
     "check_cross_attention",
+    "check_decoder",
     "check_double",
     "check_encoder_layer",
     "check_feed_forward",
