@@ -4,11 +4,13 @@ PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
 LAB_ARGS ?=
 NB ?=
+LESSONS ?=
 CORES := $(shell getconf _NPROCESSORS_ONLN)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
+BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
 
 .DEFAULT_GOAL := help
@@ -29,14 +31,14 @@ lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
-test: $(STAMP)  # check everything (NB=05: that lesson only)
+test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
 	$(BIN)/ruff check --quiet .
 ifeq ($(NB),)
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
-	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --nbval notebooks
+	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --nbval notebooks$(if $(LESSONS),/*.ipynb)
 else
 	$(BIN)/python -m pytest -q $(RULES)
-	$(BIN)/python -m pytest -q --nbval $(or $(wildcard notebooks/$(NB)*.ipynb),notebooks/$(NB)*.ipynb)
+	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
 
 outputs: export OMP_NUM_THREADS = 1

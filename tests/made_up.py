@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 from pathlib import Path
@@ -62,10 +63,15 @@ def commit(folder: Path) -> None:
 def write(path: Path, *cells: dict[str, Any]) -> Path:
     """Write an executed notebook of these cells, its code cells counted 1, 2, ...
 
+    A cell that is given twice stands there twice, the second time with an id of its own.
     Returns the path.
     """
-    count = 0
-    for cell in cells:
+    count, ids = 0, set()
+    cells = tuple(copy.deepcopy(cell) for cell in cells)
+    for place, cell in enumerate(cells):
+        if cell["id"] in ids:
+            cell["id"] += f"-{place}"
+        ids.add(cell["id"])
         if cell["cell_type"] == "code":
             count += 1
             cell["execution_count"] = count

@@ -2,7 +2,8 @@
 
 A code cell that begins `# built here, kept in utils/<module>.py` holds functions, classes and
 constants that stand in that file character for character. Every part of a taught module is built
-in exactly one notebook, and imported only by later ones.
+in exactly one lesson, and imported only by later ones. The evidence beside a lesson builds nothing,
+and may import what that lesson builds.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 import made_up
 import pytest
 
-from tools.notebooks import ROOT, TAUGHT, Cell, lessons, read
+from tools.notebooks import EVIDENCE, ROOT, TAUGHT, Cell, evidence, lessons, read
 
 Parts = dict[str, dict[str, str]]    # module: {name: exact text}
 
@@ -140,9 +141,24 @@ def imported_too_early(cells: list[Cell], modules: Parts) -> list[str]:
             places = built.get((module, name), [])
             if module in modules and not name:
                 problems.append(f"{cell.where}: import the names of utils.{module} one by one")
-            elif module in modules and not any(p.notebook < cell.notebook for p in places):
+            elif module in modules and not any(is_before(p, cell) for p in places):
                 problems.append(f"{cell.where} imports {name} before it is built")
     return problems
+
+
+def is_before(builder: Cell, user: Cell) -> bool:
+    """Tell whether a reader has gone through the lesson of one cell when he comes to the other."""
+    beside = user.notebook.parent.name == EVIDENCE
+    return builder.lesson < user.lesson or (beside and builder.lesson == user.lesson)
+
+
+def built_beside(cells: list[Cell]) -> list[str]:
+    """Say which evidence notebook builds a part: only lessons do."""
+    return [
+        f"{cell.where} builds a part of utils/{cell.module}.py: that belongs in a lesson"
+        for cell in cells
+        if cell.module and cell.notebook.parent.name == EVIDENCE
+    ]
 
 
 def other_statements(sources: dict[str, str]) -> list[str]:
@@ -156,7 +172,7 @@ def other_statements(sources: dict[str, str]) -> list[str]:
 
 
 MODULES = taught_modules(ROOT / "utils")
-CELLS = code_cells(LESSONS)
+CELLS = code_cells([*LESSONS, *evidence()])
 
 
 def test_same_text() -> None:
@@ -181,6 +197,11 @@ def test_no_other_cell_uses_the_name_of_a_part() -> None:
 
 def test_nothing_is_imported_before_it_is_built() -> None:
     problems = imported_too_early(CELLS, MODULES)
+    assert not problems, "\n" + "\n".join(problems)
+
+
+def test_evidence_builds_nothing() -> None:
+    problems = built_beside(CELLS)
     assert not problems, "\n" + "\n".join(problems)
 
 
@@ -252,6 +273,18 @@ def test_a_course_that_breaks_one(
     tmp_path: Path, modules: Parts, first: list[str], second: list[str], rule: str
 ) -> None:
     assert broken_rules(course(tmp_path, first, second), modules) == {rule}
+
+
+def test_evidence_beside_a_lesson(tmp_path: Path, modules: Parts) -> None:
+    (tmp_path / EVIDENCE).mkdir()
+    first = made_up.write(tmp_path / "05_first.ipynb", made_up.code(WHOLE[0]))
+    use = made_up.code("from utils.attention import scale")
+    beside = [made_up.write(tmp_path / f"{EVIDENCE}/0{n}_x.ipynb", use) for n in (4, 5)]
+    assert imported_too_early(code_cells([first, beside[1]]), modules) == []
+    assert imported_too_early(code_cells([first, beside[0]]), modules) != []
+    copied = made_up.write(tmp_path / f"{EVIDENCE}/05_y.ipynb", made_up.code(WHOLE[0]))
+    assert built_beside(code_cells([first])) == []
+    assert built_beside(code_cells([copied])) != []
 
 
 def test_a_name_in_two_modules() -> None:

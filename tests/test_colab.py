@@ -19,7 +19,7 @@ import made_up
 import pytest
 
 from tools.address import REPOSITORY
-from tools.notebooks import ROOT, lessons, read
+from tools.notebooks import ROOT, evidence, lessons, read
 
 SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8")
 LACKING = ["sacrebleu", "pooch", "safetensors", "matplotlib_fontja", "koreanize_matplotlib"]
@@ -119,10 +119,11 @@ def asked(folder: Path) -> list[list[str]]:
 
 
 def test_every_notebook_alone(tmp_path: Path, environment: dict[str, str]) -> None:
-    cells = [[c for c in read(path) if c.kind == "code"][:2] for path in lessons()]
+    paths = [*lessons(), *evidence()]
+    cells = [[c for c in read(path) if c.kind == "code"][:2] for path in paths]
     assert cells
     assert all(setup.source == SETUP.strip() for setup, _ in cells)
-    folders = [tmp_path / imports.notebook.stem for _, imports in cells]
+    folders = [tmp_path / f"{number}_{path.stem}" for number, path in enumerate(paths)]
     jobs = [job(f, c[1].source, LACKING) for f, c in zip(folders, cells, strict=True)]
     for folder, result in zip(folders, open_in_colab(jobs, tmp_path, environment), strict=True):
         assert result["first"] == str(folder / "course")
@@ -152,7 +153,7 @@ def run_setup(folder: Path, environment: dict[str, str]) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/deeper"])
+@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/evidence"])
 def test_the_course_is_found_from_inside(
     place: str, tmp_path: Path, environment: dict[str, str]
 ) -> None:

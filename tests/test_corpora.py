@@ -128,7 +128,7 @@ def test_missing_grammar_file_says_how_to_have_it(tmp_path):
     with pytest.raises(CorpusUnavailable) as error:
         load_grammar(split="novel", folder=tmp_path)
     assert str(tmp_path / "novel.tsv") in one_sentence(error)
-    assert "python -m utils.grammar data/grammar" in one_sentence(error)
+    assert "python -m tools.grammar data/grammar" in one_sentence(error)
 
 
 @pytest.mark.parametrize(

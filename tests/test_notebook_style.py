@@ -1,7 +1,8 @@
-"""The form of a lesson: its size, its setup cell, its figures in words, its exercises.
+"""The form of the notebooks: size, setup cell, figures in words, exercises, numbers in prose.
 
-Each rule is a function from the cells of one notebook to a list of complaints. BROKEN holds, for
-each rule, made-up notebooks that it must reject; GOOD is one that all of them accept.
+Each rule is a function from the cells of one notebook to a list of complaints. Some hold for every
+notebook, some for a lesson, some for the evidence beside it. BROKEN holds, for each rule, made-up
+notebooks that it must reject; GOOD and GOOD_EVIDENCE are such that all rules accept.
 """
 
 from __future__ import annotations
@@ -21,13 +22,19 @@ import pytest
 from made_up import code, markdown, picture, printed, raised, shown
 
 from tools.address import REPOSITORY
-from tools.notebooks import ROOT, TAUGHT, WIDGET, Cell, lessons, read
+from tools.notebooks import EVIDENCE, ROOT, TAUGHT, WIDGET, Cell, evidence, lessons, name_of, read
 
-LESSONS = lessons()
+LESSONS, BESIDE = lessons(), evidence()
+TOLD = [path for path in LESSONS if (path.parent / EVIDENCE / path.name) in BESIDE]
 SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8").strip()
 COLUMNS = 80
 FIGURE_SHOWS = "**What the figure shows.**"
 NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?!\d|\.\d)")
+LARGE = 12    # a larger whole number in prose is one that was measured or set
+NOT_PROSE = re.compile(r"`[^`]*`|\$[^$]*\$|<[^>]+>|\]\([^)]*\)")
+LABEL = re.compile(
+    r"(?i)\b(?:sections?|eqs?\.|equations?|lessons?|exercises?|notebooks?|cells?|chapters?|python)\s+$"
+)
 
 Cells = list[Cell]
 Rule = Callable[[Cells], list[str]]
@@ -73,21 +80,23 @@ def last_check(cell: Cell) -> bool:
 
 def opening(cells: Cells) -> list[str]:
     """The first cell is the title, with the badge that opens this notebook in Colab."""
-    name = cells[0].notebook.name
+    name = name_of(cells[0].notebook)
     address = f"{REPOSITORY}/blob/main/notebooks/{name}"
     badge = address.replace("https://github.com", "https://colab.research.google.com/github")
     problems = []
-    if cells[0].kind != "markdown" or not cells[0].source.startswith(f"# {name[:2]} "):
-        problems.append(f"{name} must begin with a markdown cell  # {name[:2]} <title>")
+    number = cells[0].lesson
+    if cells[0].kind != "markdown" or not cells[0].source.startswith(f"# {number} "):
+        problems.append(f"{name} must begin with a markdown cell  # {number} <title>")
     if f"({badge})" not in cells[0].source:
         problems.append(f"{name} lacks its badge in the first cell, to {badge}")
     return problems
 
 
 def setup(cells: Cells) -> list[str]:
-    """The first code cell is the setup cell of tests/setup_cell.py, letter for letter."""
-    first = code_of(cells)[0]
-    return [] if first.source == SETUP else [f"{first.where} is not tests/setup_cell.py"]
+    """The first code cell is tests/setup_cell.py letter for letter; it and the next are folded."""
+    first, second = code_of(cells)[:2]
+    problems = [] if first.source == SETUP else [f"{first.where} is not tests/setup_cell.py"]
+    return problems + [f"{c.where} is not folded" for c in (first, second) if not c.is_folded]
 
 
 def import_cell(cells: Cells) -> list[str]:
@@ -159,6 +168,19 @@ def clean(cells: Cells) -> list[str]:
     return problems
 
 
+def drawing_names(cells: Cells) -> set[str]:
+    """Return the names that a notebook imports from utils.diagrams."""
+    nodes = [n for c in code_of(cells) for n in ast.walk(c.tree()) if isinstance(n, ast.ImportFrom)]
+    drawers = [node for node in nodes if (node.module or "").startswith("utils.diagrams")]
+    return {alias.asname or alias.name for node in drawers for alias in node.names}
+
+
+def diagrams_in(cells: Cells, cell: Cell) -> int:
+    """Return how many pictures of mechanisms a cell draws."""
+    names = drawing_names(cells)
+    return sum(name in names for name, _ in calls(cell))
+
+
 def figures(cells: Cells) -> list[str]:
     """A figure has alternative text, and the next cell says in words and numbers what it shows."""
     problems = []
@@ -167,7 +189,8 @@ def figures(cells: Cells) -> list[str]:
             continue
         if not any(k.arg == "alt" for _, call in calls(cell) for k in call.keywords):
             problems.append(f"{cell.where} shows a figure without alt=")
-        if after is None or after.kind != "markdown" or not re.search(r"\d", after.source):
+        in_words = after is not None and after.kind == "markdown"
+        if not in_words or not (diagrams_in(cells, cell) or re.search(r"\d", after.source)):
             problems.append(f"{cell.where}: the next cell must say its figure in words and numbers")
     return problems
 
@@ -205,6 +228,149 @@ def quoted_numbers(cells: Cells) -> list[str]:
     return problems
 
 
+def sentences_of(text: str) -> list[str]:
+    """Return the sentences of a markdown text, without blocks of code and hints."""
+    text = re.sub(r"(?s)```.*?```|<details>.*?</details>", " ", text)
+    return re.split(r"(?<=[.!?:;])\s+|\n\n|\n(?=\|)", text)
+
+
+def measured_numbers(sentence: str) -> Iterator[tuple[str, bool]]:
+    """Yield (number, is a percentage) of each number in a sentence that somebody must have printed.
+
+    Not a year, the number of a section or a lesson, a small whole number, a number in code or
+    mathematics, one that a linked source gives, minutes of reading, or one called a guess.
+    """
+    if "](http" in sentence or re.search(r"\bguess", sentence):
+        return
+    words = re.sub(r"(?<=\d),(?=\d{3})", "", NOT_PROSE.sub(" ", sentence))
+    for match in NUMBER.finditer(words):
+        number, before, after = match[0], words[: match.start()], words[match.end() :]
+        percent = bool(re.match(r"\s?\\?%", after))
+        if re.match(r" min(ute)?s?\b", after):
+            continue
+        is_year = re.fullmatch(r"(?:19|20)\d\d", number)
+        if LABEL.search(before) or re.fullmatch(r"0\d+", number):
+            continue
+        if percent or "." in number or (int(number) > LARGE and not is_year):
+            yield number, percent
+
+
+def numbers_printed(cells: Cells) -> set[str]:
+    """Return the numbers in the outputs of these cells."""
+    texts = [re.sub(r"(?<=\d),(?=\d{3})", "", cell.text) for cell in code_of(cells)]
+    return {n for text in texts for n in NUMBER.findall(text)}
+
+
+def prose_numbers(cells: Cells) -> list[str]:
+    """A measured number in prose stands in an output above it; in a table, in any output.
+
+    A number that the code of the notebook holds is set, not measured.
+    """
+    set_ones = {n for cell in code_of(cells) for n in numbers_in_code(cell) if NUMBER.fullmatch(n)}
+    problems = []
+    for place, cell in enumerate(cells[1:], start=1):
+        if cell.kind != "markdown":
+            continue
+        for sentence in sentences_of(cell.source):
+            above = cells if sentence.startswith("|") else cells[:place]
+            known = numbers_printed(above) | set_ones
+            problems += [
+                f"{cell.where} says {number}, which no cell above prints: {sentence[:60]}"
+                for number, percent in measured_numbers(sentence)
+                if not any(supports(n, number, percent) for n in known)
+            ]
+    return problems
+
+
+def visible(cells: Cells) -> Cells:
+    """Return the code cells whose code a reader sees."""
+    return [cell for cell in code_of(cells) if not cell.is_folded]
+
+
+def prose_words(cells: Cells) -> int:
+    """Return the number of words of prose: without hints and tables."""
+    texts = [c.source for c in cells if c.kind == "markdown"]
+    texts = [re.sub(r"(?s)<details>.*?</details>", " ", text) for text in texts]
+    lines = [line for text in texts for line in text.splitlines() if not line.startswith("|")]
+    return sum(len(line.split()) for line in lines)
+
+
+def size_of_story(cells: Cells) -> list[str]:
+    """At most 26 visible code cells, 1,600 words, 8 claims; cells short, one thought each."""
+    name, sizes = name_of(cells[0].notebook), [length(cell) for cell in visible(cells)]
+    n_claims = sum(called == "claim" for cell in code_of(cells) for called, _ in calls(cell))
+    found = {
+        "visible code cells": (len(sizes), 26),
+        "words of prose": (prose_words(cells), 1600),
+        "claims": (n_claims, 8),
+        "lines in its median visible cell": (statistics.median(sizes or [0]), 8),
+    }
+    problems = [f"{name} has {n} {what}, more than {most}" for what, (n, most) in found.items()
+                if n > most]
+    for cell in visible(cells):
+        if length(cell) > 16 and not cell.module:
+            problems.append(f"{cell.where} has {length(cell)} lines, more than 16")
+    return problems
+
+
+def own_words(cells: Cells) -> list[str]:
+    """From lesson 01 on, a model's own words are printed, in a cell tagged own-words."""
+    shown = any("own-words" in cell.tags and cell.text.strip() for cell in code_of(cells))
+    name = name_of(cells[0].notebook)
+    return [] if shown or cells[0].lesson == "00" else [f"{name} prints no model's own words"]
+
+
+def diagrams(cells: Cells) -> list[str]:
+    """At least two mechanisms are drawn from the tensors or modules of the lesson."""
+    count = sum(diagrams_in(cells, cell) for cell in code_of(cells) if cell.pictures)
+    return [] if count >= 2 else [f"{name_of(cells[0].notebook)} draws {count} mechanisms, not 2"]
+
+
+def from_memory(cells: Cells) -> list[str]:
+    """Near the end the core is written again: a heading From memory, then an exercise."""
+    heading = next((i for i, cell in enumerate(cells) if re.search(
+        r"(?mi)^##+ .*from memory", cell.source) and cell.kind == "markdown"), None)
+    rest = [] if heading is None else cells[heading:]
+    found = any("exercise" in cell.tags for cell in rest)
+    return [] if found else [f"{name_of(cells[0].notebook)} has no exercise from memory"]
+
+
+def spread_exercises(cells: Cells) -> list[str]:
+    """Each third of a lesson has an exercise."""
+    shown = visible(cells)
+    places = [place for place, cell in enumerate(shown) if "exercise" in cell.tags]
+    thirds = {3 * place // len(shown) for place in places}
+    name = name_of(cells[0].notebook)
+    return [f"{name} has no exercise in third {n + 1}" for n in range(3) if n not in thirds]
+
+
+def predictions(cells: Cells) -> list[str]:
+    """What the reader is asked to predict is answered in the next prose cell."""
+    prose = [cell for cell in cells if cell.kind == "markdown"]
+    return [
+        f"{cell.where} asks for a prediction; the next prose cell must begin with **Answer.**"
+        for cell, after in zip(prose, [*prose[1:], None], strict=True)
+        if "**Predict" in cell.source
+        and (after is None or not after.source.lstrip().startswith("**Answer.**"))
+    ]
+
+
+def table_of_sayings(cells: Cells) -> list[str]:
+    """Evidence opens with the table: often said, measured here, in which cell."""
+    head = next((c for c in cells[1:] if c.kind == "markdown"), None)
+    columns = r"(?mi)^\| *often said *\| *measured here *\| *in which cell *\|"
+    if head is None or not re.search(columns, head.source):
+        return [f"{name_of(cells[0].notebook)} lacks its table: often said | measured here | ..."]
+    return []
+
+
+def no_exercises(cells: Cells) -> list[str]:
+    """Evidence asks nothing of the reader, and its cells are of a size to be read."""
+    asked = [f"{c.where} is an exercise" for c in cells if {"exercise", "solution"} & set(c.tags)]
+    long = [c for c in code_of(cells)[2:] if length(c) > 30]
+    return asked + [f"{cell.where} has {length(cell)} lines, more than 30" for cell in long]
+
+
 def exercises(cells: Cells) -> list[str]:
     """An exercise ends with its check, is not attempted, and its solution stands folded after."""
     problems = []
@@ -217,8 +383,7 @@ def exercises(cells: Cells) -> list[str]:
                 problems.append(f"{waiting.where} has no solution before the next exercise")
             waiting = cell
         elif "solution" in cell.tags:
-            folded = cell.metadata.get("jupyter", {}).get("source_hidden") is True
-            if not folded or cell.metadata.get("cellView") != "form":
+            if not cell.is_folded:
                 problems.append(f"{cell.where} is not folded: jupyter.source_hidden, cellView")
             waiting = None
         elif last_check(cell):
@@ -256,37 +421,53 @@ def corpus_tags(cells: Cells) -> list[str]:
     return problems
 
 
-RULES: tuple[Rule, ...] = (
+EVERYWHERE: tuple[Rule, ...] = (
     opening,
     setup,
     import_cell,
-    size_of_cells,
-    size_of_lesson,
     identity,
     executed,
     clean,
     figures,
-    quoted_numbers,
-    exercises,
     corpus_tags,
 )
+UNTOLD: tuple[Rule, ...] = (size_of_cells, size_of_lesson, quoted_numbers, exercises)
+STORY: tuple[Rule, ...] = (
+    size_of_cells,
+    size_of_story,
+    prose_numbers,
+    own_words,
+    diagrams,
+    exercises,
+    from_memory,
+    spread_exercises,
+    predictions,
+)
+PROOF: tuple[Rule, ...] = (table_of_sayings, no_exercises, prose_numbers)
+CASES = [
+    *((rule, path) for path in [*LESSONS, *BESIDE] for rule in EVERYWHERE),
+    *((rule, path) for path in LESSONS for rule in (STORY if path in TOLD else UNTOLD)),
+    *((rule, path) for path in BESIDE for rule in PROOF),
+]
 
 
 # ---- the lessons ----
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_lesson(rule: Rule, path: Path) -> None:
+@pytest.mark.parametrize(
+    "rule, path", CASES, ids=[f"{name_of(path)[:-6]}-{rule.__name__}" for rule, path in CASES]
+)
+def test_notebook(rule: Rule, path: Path) -> None:
     problems = rule(read(path))
     assert not problems, "\n" + "\n".join([rule.__doc__ or "", *problems])
 
 
 def test_there_are_lessons() -> None:
     assert LESSONS
+    assert {path.name for path in BESIDE} <= {path.name for path in LESSONS}
 
 
-@pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*LESSONS, *BESIDE], ids=lambda path: name_of(path)[:-6])
 def test_file_format(path: Path) -> None:
     notebook = nbformat.read(path, nbformat.NO_CONVERT)
     nbformat.validate(notebook)
@@ -318,25 +499,48 @@ STUB = "def mine(x):\n    return ...\n\n\ncheck_mine(mine)"
 UNTOUCHED = printed("Exercise 5.1: not attempted yet")
 
 
+SETUP_CELL = code(SETUP, **FOLDED)
+DRAWER = "from utils.diagrams.looks import ring"
+IMPORTS = code(f"import torch\n\n{DRAWER}\n\nuse_course_style()", **FOLDED)
+
+
 def lesson(folder: Path, *cells: dict[str, Any], start: bool = True) -> Cells:
     """Return the cells of a made-up lesson, after a proper start unless told otherwise."""
-    begin = [TITLE, code(SETUP), code("import torch\n\nuse_course_style()")] if start else []
+    begin = [TITLE, SETUP_CELL, IMPORTS] if start else []
     return read(made_up.write(folder / "05_made_up.ipynb", *begin, *cells))
 
 
-GOOD = (
-    code("torch.manual_seed(0)\nx = 0.25", printed("shares 0.434 and 87%")),
-    code("show(fig, alt='A line.')", picture()),
-    markdown(f"{FIGURE_SHOWS} From 0.43 to 43 %, or 87 %, at 0.25, in 3 steps."),
+EXERCISE = (
     code(STUB, UNTOUCHED, tags=("exercise",)),
-    markdown("A hint."),
+    markdown("<details><summary>Hint</summary>\n\nIt is 77.\n\n</details>"),
     code("check_mine(sum)", printed("Exercise 5.1: correct"), tags=("solution",), **FOLDED),
+)
+DIAGRAM = (code("show(ring(x), alt='A ring.')", picture()), markdown("A ring."))
+GOOD = (
+    *EXERCISE,
+    code("torch.manual_seed(0)\nx = 0.25", printed("shares 0.434 and 87%, 1,600 words")),
+    markdown("**Predict.** More or less than a half?"),
+    code("show(fig, alt='A line.')", picture()),
+    markdown(f"**Answer.** {FIGURE_SHOWS} From 0.43 to 43 %, or 87 %, at 0.25, in 3 steps."),
+    *DIAGRAM,
+    *DIAGRAM,
+    markdown(
+        "In 2017, section 3.12: `77`, $77$, [page 77](https://x.org/77) has 77. A guess of 99 %. "
+        "There are 1600 words."
+    ),
+    *EXERCISE,
     code("1 / 0", raised("ZeroDivisionError", "division by zero"), tags=("raises-exception",)),
     code("pairs = [1]", tags=("corpus-multi30k",)),
     code("[x for x in pairs]", tags=("corpus-multi30k",)),
     code("def f(pairs):\n    return pairs\n\n\nf(x)"),
+    code("write()", printed("an apple"), tags=("own-words",)),
     code("%time\nx = 3"),
+    markdown("## From memory"),
+    *EXERCISE,
+    markdown("| name | kept |\n|---|---|\n| 0.43 | x |"),
 )
+SAYINGS = markdown("| often said | measured here | in which cell |\n|---|---|---|\n| a | 0.5 | b |")
+GOOD_EVIDENCE = (SAYINGS, code("x", printed("0.51 and 0.49 or 0.5")), markdown("So 0.51."))
 
 BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
     figures: [
@@ -367,6 +571,31 @@ BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
         [code("check_mine(sum)", tags=("solution",), cellView="form")],
         [code("check_mine(sum)")],
     ],
+    prose_numbers: [
+        [code("x", printed("0.44")), markdown("It is 0.43.")],
+        [markdown("It is 0.43."), code("x", printed("0.43"))],
+        [code("x", printed("0.43")), markdown("It is 44 %.")],
+        [code("x", printed("12")), markdown("There are 13 words.")],
+        [code("x", printed("160")), markdown("There are 1,600 words.")],
+        [code("x", printed("0.44")), markdown("| a |\n|---|\n| 0.43 |")],
+    ],
+    size_of_story: [
+        [code("1") for _ in range(27)],
+        [markdown("word " * 1601)],
+        [code("claim('x', True)\n" * 9)],
+        [code("x = 1\n" * 9)],
+        [code("1"), code("x = 1\n" * 17), code("1")],
+    ],
+    own_words: [[code("write()", tags=("own-words",))], [code("write()", printed("a"))]],
+    diagrams: [[*DIAGRAM], [code("ring(x)")] * 2, [code("bar(x)", picture())] * 2],
+    from_memory: [[*EXERCISE], [*EXERCISE, markdown("## From memory")]],
+    spread_exercises: [[*[code("1")] * 4, *EXERCISE, *EXERCISE], [*EXERCISE, *[code("1")] * 9]],
+    predictions: [
+        [markdown("**Predict.** What?"), code("x"), markdown("It is small.")],
+        [markdown("**Predict.** What?"), code("x")],
+    ],
+    table_of_sayings: [[markdown("| often said | measured |")], [code("1"), SAYINGS][:1]],
+    no_exercises: [[*EXERCISE], [code("x = 1\n" * 31)]],
     import_cell: [[code("import math")], [code("def f():\n    from math import pi")]],
     size_of_cells: [
         [code("x = 1\n" * 21)],
@@ -392,27 +621,40 @@ BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+RULES = tuple(dict.fromkeys([*EVERYWHERE, *UNTOLD, *STORY, *PROOF]))
+
+
+@pytest.mark.parametrize("rule", [*EVERYWHERE, *UNTOLD, *STORY], ids=lambda rule: rule.__name__)
 def test_good_lesson(rule: Rule, tmp_path: Path) -> None:
     assert rule(lesson(tmp_path, *GOOD)) == []
+
+
+@pytest.mark.parametrize("rule", [*EVERYWHERE, *PROOF], ids=lambda rule: rule.__name__)
+def test_good_evidence(rule: Rule, tmp_path: Path) -> None:
+    (tmp_path / EVIDENCE).mkdir()
+    title = markdown(TITLE.source.replace("notebooks/", f"notebooks/{EVIDENCE}/"))
+    cells = title, SETUP_CELL, IMPORTS, *GOOD_EVIDENCE
+    assert rule(read(made_up.write(tmp_path / EVIDENCE / "05_made_up.ipynb", *cells))) == []
 
 
 @pytest.mark.parametrize(
     "rule, cells", [(rule, cells) for rule, many in BROKEN.items() for cells in many]
 )
-def test_broken_lesson(rule: Rule, cells: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_broken_notebook(rule: Rule, cells: list[dict[str, Any]], tmp_path: Path) -> None:
     assert rule(lesson(tmp_path, *cells))
 
 
 @pytest.mark.parametrize(
     "rule, start",
     [
-        (opening, [code(SETUP)]),
+        (opening, [SETUP_CELL]),
         (opening, [markdown(f"# 06  Made up\n\n[![x](y)]({BADGE})")]),
         (opening, [markdown(f"# 05  Made up\n\n[![x](y)]({BADGE.replace('05_', '06_')})")]),
-        (setup, [TITLE, code(SETUP + "\n")]),
-        (setup, [TITLE, code("import torch"), code(SETUP)]),
-        (import_cell, [TITLE, code(SETUP), code("import torch\nx = 1")]),
+        (setup, [TITLE, code(SETUP + "\n", **FOLDED), IMPORTS]),
+        (setup, [TITLE, IMPORTS, SETUP_CELL]),
+        (setup, [TITLE, code(SETUP), IMPORTS]),
+        (setup, [TITLE, SETUP_CELL, code("import torch")]),
+        (import_cell, [TITLE, SETUP_CELL, code("import torch\nx = 1")]),
     ],
 )
 def test_broken_start(rule: Rule, start: list[dict[str, Any]], tmp_path: Path) -> None:

@@ -209,3 +209,73 @@ def test_show_returns_nothing_and_closes_only_its_figure(
     assert plots.show(shown, alt="empty") is None
     assert calls == [((shown,), {"metadata": {"image/png": {"alt": "empty"}}})]
     assert plt.fignum_exists(kept.number) and not plt.fignum_exists(shown.number)
+
+
+# ---- show_source ----
+
+
+def guarded(x, n: int = 2, *, names: tuple = ()):
+    """Add n, unless x is None."""
+    if x is None:
+        raise ValueError("x is None")
+    require_more = n
+    return x + require_more    # the sum
+
+
+def test_a_function_is_shown_bare(capsys: pytest.CaptureFixture[str]) -> None:
+    plots.show_source(guarded, Shown.double)
+    assert capsys.readouterr().out == (
+        "def guarded(x, n=2, names=()):\n"
+        "    require_more = n\n"
+        "    return x + require_more    # the sum\n"
+        "\n"
+        "def double(self):    # of Shown\n"
+        "    return 2 * self\n"
+    )
+
+
+class Shown:
+    """A class with a method."""
+
+    def double(self):
+        return 2 * self
+
+
+@pytest.mark.parametrize("thing", [torch.exp, Shown, 3])
+def test_what_has_no_source_is_refused(thing: object) -> None:
+    with pytest.raises(TypeError, match="give a function"):
+        plots.show_source(thing)
+
+
+# ---- show_translations ----
+
+
+def test_translations_stand_under_their_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    systems = {"one vector": [["a", "x", "c"], ["b"]], "attention": [["a", "b", "c"], []]}
+    plots.show_translations([["A", "B", "C"], ["B"]], [["a", "b", "c"], ["b"]], systems)
+    assert capsys.readouterr().out.splitlines() == [
+        "source      A B C",
+        "truth       a b c",
+        "one vector  a [x] c  (1 of 3 missing)",
+        "attention   a b c ✓",
+        "",
+        "source      B",
+        "truth       b",
+        "one vector  b ✓",
+        "attention   (nothing)  (1 of 1 missing)",
+    ]
+
+
+def test_a_word_left_out_does_not_mark_what_follows() -> None:
+    assert plots.marked(["a", "c", "d"], ["a", "b", "c", "d"], 20) == "a c d  (1 of 4 missing)"
+    assert plots.marked(list("abb"), list("ab"), 20) == "a b [b]"
+    assert plots.marked(list("ab") * 20, list("ab"), 3) == "a b [a] ..."
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [([], [], {"a": []}), ([["x"]], [["y"]], {}), ([["x"]], [["y"]], {"a": []}), ([["x"]], [], {})],
+)
+def test_lists_that_do_not_fit_are_refused(arguments: tuple) -> None:
+    with pytest.raises(ValueError, match="equally many sentences"):
+        plots.show_translations(*arguments)

@@ -1,1 +1,1 @@
-"""The commands behind the Makefile, and what the tests use to read notebooks."""
+"""The commands behind the Makefile, what the tests use to read notebooks, and the grammar."""

@@ -27,7 +27,7 @@ TAUGHT = (
     "probes",
 )
 NOT_TAUGHT = (
-    "grammar", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
+    "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
 )
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")

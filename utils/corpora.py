@@ -138,7 +138,7 @@ def load_grammar(
     if not file.is_file():
         raise CorpusUnavailable(
             f"{file} is missing: bring it back with `git checkout data/grammar`, or write it "
-            f"anew with `python -m utils.grammar data/grammar`."
+            f"anew with `python -m tools.grammar data/grammar`."
         )
     lines = [line.removesuffix("\r") for line in _lines(file.read_bytes())]
     header = lines[0].split("\t") if lines else []

@@ -77,5 +77,6 @@ def save_model(model: nn.Module, name: str, card: dict[str, str], folder: Path =
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".fresh")
     save_file(tensors, fresh, {"format": FORMAT, **card})
+    fresh.chmod(0o644)
     os.replace(fresh, path)
     return path

@@ -321,7 +321,7 @@ def strip(
     thick: float = 0.14, upright: bool = False, largest: float = 1,
 ) -> Place:
     """Draw a vector without its digits, lying or upright, from -largest to largest."""
-    vector = vector.flatten()
+    vector = tensor_of("the vector", vector).flatten()
     each, span = length / len(vector), (-largest, largest)
     if upright:
         return grid(ax, x, y, vector.unsqueeze(1), role, (thick, each), span=span)

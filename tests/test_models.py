@@ -1,0 +1,204 @@
+"""The kept models: they score what their lessons print, and a bad file is named in one sentence."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import torch
+from made_up import code, markdown, write
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import nn
+
+from tools import models as command
+from tools.notebooks import lessons, read
+from utils.corpora import load_grammar
+from utils.decoding import translate
+from utils.metrics import exact_match
+from utils.models import FOLDER, FORMAT, ModelUnavailable, load_model, save_model
+from utils.recurrent import RNNDecoder, RNNEncoder, Seq2Seq
+from utils.text import BOS, EOS, PAD, UNK, Vocabulary
+
+KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+
+
+@functools.cache
+def grammar(target: str = "ja") -> tuple:
+    """Return the test pairs and both vocabularies, as the lessons make them."""
+    pairs = load_grammar(target, "train")
+    src_vocab = Vocabulary([p.src for p in pairs], specials=(PAD, UNK))
+    tgt_vocab = Vocabulary([p.tgt for p in pairs], specials=(BOS, EOS, UNK, PAD))
+    return load_grammar(target, "test"), src_vocab, tgt_vocab
+
+
+def translator(decoder: type[nn.Module], d_model: int) -> nn.Module:
+    """Return an untrained translator of the grammar corpus."""
+    _, src_vocab, tgt_vocab = grammar()
+    return Seq2Seq(RNNEncoder(len(src_vocab), d_model), decoder(len(tgt_vocab), d_model))
+
+
+def share_right(model: nn.Module) -> float:
+    """Return the share of the test sentences that a model translates exactly."""
+    pairs, *vocabs = grammar()
+    return exact_match(translate(model, [p.src for p in pairs], *vocabs), [p.tgt for p in pairs])
+
+
+class Kept(NamedTuple):
+    """How a kept model is built and scored, and where its lesson prints the same score."""
+
+    build: Callable[[], nn.Module]
+    score: Callable[[nn.Module], float]
+    printed: str    # a regular expression with one group, searched in the outputs of the lesson
+
+
+HELD = {
+    "04_vector_ja": Kept(
+        lambda: translator(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_model_scores_what_its_lesson_prints(name: str) -> None:
+    kept = HELD[name]
+    text = "\n".join(cell.text for path in lessons(which=name[:2]) for cell in read(path))
+    found = re.search(kept.printed, text)
+    assert found, f"lesson {name[:2]} does not print {kept.printed}"
+    model = load_model(kept.build(), name)
+    assert kept.score(model) == pytest.approx(float(found[1]), abs=0.0151)
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_kept_model_is_small_and_says_where_it_is_from(name: str) -> None:
+    path = FOLDER / f"{name}.safetensors"
+    assert path.stat().st_size < 900_000 or name.startswith("12")
+    with safe_open(path, "pt") as file:
+        card = file.metadata()
+    keepers = {
+        (cell.notebook.stem, cell.id, kept)
+        for lesson in lessons() for cell in read(lesson) for kept in cell.metadata.get("keeps", {})
+    }
+    assert (card["lesson"], card["cell"], name) in keepers, f"run  make models NB={name[:2]}"
+    assert f"`{name}`" in (FOLDER / "README.md").read_text("utf-8")
+
+
+def test_all_kept_models_are_small() -> None:
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 10_000_000
+
+
+# ---- a file that is not what it should be ----
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> nn.Module:
+    """Return a layer whose weights are kept as 01_layer."""
+    torch.manual_seed(0)
+    layer = nn.Linear(3, 2)
+    save_model(layer, "01_layer", {"lesson": "01_x", "cell": "a"}, tmp_path)
+    return layer
+
+
+def test_what_is_saved_comes_back_in_half_precision(tmp_path: Path, layer: nn.Module) -> None:
+    loaded = load_model(nn.Linear(3, 2), "01_layer", tmp_path)
+    assert not loaded.training and loaded.weight.dtype == torch.float32
+    assert torch.equal(loaded.weight, layer.weight.half().float())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["01_layer.safetensors"]
+
+
+def broken_off(path: Path) -> None:
+    """Leave the first half of a file."""
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def foreign(path: Path) -> None:
+    """Put something else in its place."""
+    path.write_bytes(b"PK\x03\x04 a pickle of somebody")
+
+
+def without_card(path: Path) -> None:
+    """Leave out what says that it is ours."""
+    save_file({"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}, path)
+
+
+def of_another_version(path: Path) -> None:
+    """Give it a format that is not known yet."""
+    tensors = {"weight": torch.zeros(2, 3), "bias": torch.zeros(2)}
+    save_file(tensors, path, {"format": FORMAT.replace("1", "2")})
+
+
+@pytest.mark.parametrize(
+    "spoil, words",
+    [
+        (Path.unlink, "is missing"),
+        (broken_off, "cannot be read"),
+        (foreign, "cannot be read"),
+        (without_card, "has the format None"),
+        (of_another_version, "has the format 'attention-by-experiment 2'"),
+    ],
+)
+def test_a_bad_file_is_named_in_one_sentence(
+    spoil: Callable[[Path], object], words: str, tmp_path: Path, layer: nn.Module
+) -> None:
+    spoil(tmp_path / "01_layer.safetensors")
+    target = nn.Linear(3, 2)
+    before = target.weight.clone()
+    with pytest.raises(ModelUnavailable) as error:
+        load_model(target, "01_layer", tmp_path)
+    message = str(error.value)
+    assert words in message and "make models NB=01" in message and "\n" not in message
+    assert str(tmp_path / "01_layer.safetensors") in message
+    assert torch.equal(target.weight, before)
+
+
+@pytest.mark.parametrize(
+    "module, words",
+    [
+        (nn.Linear(3, 4), "weight is (2, 3) in the file, (4, 3) here"),
+        (nn.Linear(3, 2, bias=False), "the module has no bias"),
+        (nn.LSTMCell(3, 2), "the file has no weight_ih"),
+    ],
+)
+def test_a_module_of_other_sizes(
+    module: nn.Module, words: str, tmp_path: Path, layer: nn.Module
+) -> None:
+    with pytest.raises(ModelUnavailable) as error:
+        load_model(module, "01_layer", tmp_path)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_numbers_that_half_precision_cannot_hold(value: float, tmp_path: Path) -> None:
+    layer = nn.Linear(1, 1)
+    nn.init.constant_(layer.weight, value)
+    with pytest.raises(ValueError, match="weight of 01_x does not fit half precision"):
+        save_model(layer, "01_x", {}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- make models ----
+
+
+def test_the_cells_of_a_lesson_write_its_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trains = code('from torch import nn\nTARGET = "ja"\nlayer = nn.Linear(len(TARGET), 1)')
+    trains.metadata["keeps"] = {"04_layer_ja": "layer"}
+    path = write(tmp_path / "04_x.ipynb", markdown("# 04"), trains, code("1 / 0"))
+    before = path.read_bytes()
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parents[1]))
+    assert command.write_models(path, tmp_path / "kept") == ["04_layer_ja"]
+    assert command.write_models(path, tmp_path / "kept", "fr") == ["04_layer_fr"]
+    assert path.read_bytes() == before
+    load_model(nn.Linear(2, 1), "04_layer_ja", tmp_path / "kept")
+    with safe_open(tmp_path / "kept/04_layer_fr.safetensors", "pt") as file:
+        assert file.metadata()["cell"] == trains["id"]
+
+
+def test_a_lesson_that_keeps_nothing_is_not_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "04_x.ipynb", code("1 / 0"))
+    assert command.write_models(path, tmp_path) == []
