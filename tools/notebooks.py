@@ -24,7 +24,6 @@ TAUGHT = (
     "training",
     "decoding",
     "metrics",
-    "probes",
 )
 NOT_TAUGHT = (
     "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
