@@ -26,7 +26,7 @@ TAUGHT = (
     "metrics",
 )
 NOT_TAUGHT = (
-    "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
+    "probes", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
 )
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")
