@@ -54,7 +54,7 @@ models: export OMP_NUM_THREADS = 1
 models: $(STAMP)  # train the models that later lessons load (NB=04; TARGET=fr)
 	$(BIN)/python -m tools.models "$(NB)" $(TARGET)
 
-one-page: $(STAMP)  # write transformer_in_one_page.py from the parts in utils
+one-page: $(STAMP)  # write notebooks/transformer_in_one_page.py from the parts in utils
 	$(BIN)/python -m tools.one_page
 
 clean:  # remove the environment and the caches; downloaded corpora stay

@@ -1,4 +1,4 @@
-"""Write transformer_in_one_page.py: the whole Transformer, with no import but torch.
+"""Write notebooks/transformer_in_one_page.py: the whole Transformer, with no import but torch.
 
 Each part is taken as it stands in utils, bare: without hints, docstrings and guards against wrong
 sizes, and with what is the same here for every model folded away (FIXED). Around the parts stands
@@ -13,11 +13,11 @@ import re
 import textwrap
 from types import ModuleType
 
-from tools.notebooks import ROOT
+from tools.notebooks import FOLDER
 from utils import attention, text, transformer
 from utils.plots import bare_arguments, is_guard
 
-PAGE = ROOT / "transformer_in_one_page.py"
+PAGE = FOLDER / "transformer_in_one_page.py"
 PARTS = {
     text: ("padding_mask",),
     attention: (
@@ -41,21 +41,21 @@ Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, with pre-norm; lesson 11 
 Experiment explains each line. pairs.tsv: one sentence pair a line, a tab between, spaces between
 words. Written by tools/one_page.py from the parts in utils/: change them there.
 """
-import os
 import sys
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-COURSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data/grammar/train.tsv")
+COURSE = Path(__file__).resolve().parents[1] / "data/grammar/train.tsv"
 
 {parts}
 
 def read_pairs(path):
     with open(path, encoding="utf-8") as file:
         rows = [line.rstrip("\\n").split("\\t") for line in file]
-    if path == COURSE:  # English and Japanese, sentences of at most seven words
+    if Path(path) == COURSE:  # English and Japanese, sentences of at most seven words
         rows = [(row[0], row[2]) for row in rows[1:] if len(row[0].split()) < 8]
     return [(row[0].split(), row[1].split()) for row in rows]
 

@@ -4,14 +4,14 @@ Vaswani et al. 2017, https://arxiv.org/abs/1706.03762, with pre-norm; lesson 11 
 Experiment explains each line. pairs.tsv: one sentence pair a line, a tab between, spaces between
 words. Written by tools/one_page.py from the parts in utils/: change them there.
 """
-import os
 import sys
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-COURSE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "data/grammar/train.tsv")
+COURSE = Path(__file__).resolve().parents[1] / "data/grammar/train.tsv"
 
 def padding_mask(tokens, pad_id):
     return (tokens != pad_id).unsqueeze(1)
@@ -187,7 +187,7 @@ class Transformer(nn.Module):  # The encoder-decoder of Vaswani et al. 2017; thr
 def read_pairs(path):
     with open(path, encoding="utf-8") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]
-    if path == COURSE:  # English and Japanese, sentences of at most seven words
+    if Path(path) == COURSE:  # English and Japanese, sentences of at most seven words
         rows = [(row[0], row[2]) for row in rows[1:] if len(row[0].split()) < 8]
     return [(row[0].split(), row[1].split()) for row in rows]
 
