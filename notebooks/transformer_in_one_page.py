@@ -165,7 +165,7 @@ class TokenEmbedding(nn.Module):
         x = self.embedding(tokens) * self.embedding.embedding_dim**0.5
         return self.dropout(self.positions(x))  # (batch, seq_len, d_model)
 
-class Transformer(nn.Module):  # The encoder-decoder of Vaswani et al. 2017; three things differ.
+class Transformer(nn.Module):
     def __init__(self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4, n_layers=2, d_ff=128,
             dropout=0.0, max_len=256):
         super().__init__()

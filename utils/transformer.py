@@ -265,17 +265,13 @@ def looks_of(decoder: Decoder):
 
 
 class Transformer(nn.Module):
-    """The encoder-decoder of Vaswani et al. 2017; three things differ.
+    """The encoder-decoder of Vaswani et al. 2017, with pre-norm by default.
 
-    Pre-norm is the default (theirs: post-norm). Source, target and output
-    have a matrix each (section 3.4 shares one). No dropout unless asked.
-    The state is all target tokens read so far, (batch, n).
+    Section 3.4 shares one matrix among source, target and output; we do not.
     """
 
-    def __init__(
-        self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4, n_layers=2,
-        d_ff=128, dropout=0.0, pre_norm=True, max_len=256,
-    ):
+    def __init__(self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4,
+                 n_layers=2, d_ff=128, dropout=0.0, pre_norm=True, max_len=256):
         super().__init__()
         sizes = n_layers, d_model, n_heads, d_ff, dropout, pre_norm
         self.encoder, self.decoder = Encoder(*sizes), Decoder(*sizes)
@@ -297,9 +293,9 @@ class Transformer(nn.Module):
 
     def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
         read = tgt if state is None else torch.cat([state, tgt], dim=1)
+        with looks_of(self.decoder) as looks:      # the state: all tokens read
+            logits = self.predict(read, memory, src_mask)
         new = slice(read.size(1) - tgt.size(1), None)
-        with looks_of(self.decoder) as looks:
-            logits = self.predict(read, memory, src_mask)[:, new]
         if not need_weights:
-            return logits, read
-        return logits, read, torch.stack(looks).mean(dim=(0, 2))[:, new]
+            return logits[:, new], read
+        return logits[:, new], read, torch.stack(looks).mean(dim=(0, 2))[:, new]

@@ -360,7 +360,7 @@ def three_masks(
         for row, word in enumerate(queries):
             (left, y), colour = place.row(row).left, GREY if word == no_query else QUERY.line
             cut_to(say(ax, left - 0.08, y, word, colour=colour, align="right",
-                       parse_math=False), 0.68)
+                       parse_math=False), 0.73)
         for column, word in enumerate(keys):
             spot, colour = place.cell(0, column).at(0.4, 1), GREY if word == no_key else KEY.line
             head = say(ax, spot[0], spot[1] + 0.08, word, colour=colour, align="left",
