@@ -349,6 +349,7 @@ def three_masks(
     ax = sheet(9, 5, "Padding of the source is hidden from everyone, the future from the writer")
     top, padding, future = 3.55, "....", "////"
     side = min(0.25, 1.75 / len(src_words), 2.5 / len(tgt_words))
+    room = 0.73 if len(tgt_words) <= 10 else 0.68      # for a word beside a row
     sources, targets = (src_words, src_pad), (tgt_words, tgt_pad)
     for x, name, mask_name, (queries, no_query), (keys, no_key), mask, hatch in [
         (1.65, "encoder", "src_mask", sources, sources, src_mask, padding),
@@ -360,7 +361,7 @@ def three_masks(
         for row, word in enumerate(queries):
             (left, y), colour = place.row(row).left, GREY if word == no_query else QUERY.line
             cut_to(say(ax, left - 0.08, y, word, colour=colour, align="right",
-                       parse_math=False), 0.73)
+                       parse_math=False), room)
         for column, word in enumerate(keys):
             spot, colour = place.cell(0, column).at(0.4, 1), GREY if word == no_key else KEY.line
             head = say(ax, spot[0], spot[1] + 0.08, word, colour=colour, align="left",
