@@ -24,6 +24,7 @@ from utils.metrics import corpus_bleu, exact_match
 from utils.models import FOLDER, FORMAT, ModelUnavailable, load_model, save_model
 from utils.recurrent import AttentionDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
+from utils.transformer import Transformer
 
 KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
@@ -41,6 +42,12 @@ def translator(decoder: type[nn.Module], d_model: int) -> nn.Module:
     """Return an untrained translator of the grammar corpus."""
     _, src_vocab, tgt_vocab = grammar()
     return Seq2Seq(RNNEncoder(len(src_vocab), d_model), decoder(len(tgt_vocab), d_model))
+
+
+def transformer() -> nn.Module:
+    """Return an untrained Transformer for the grammar corpus."""
+    _, src_vocab, tgt_vocab = grammar()
+    return Transformer(len(src_vocab), len(tgt_vocab))
 
 
 def share_right(model: nn.Module) -> float:
@@ -89,6 +96,12 @@ HELD = {
         lambda: translator(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
     ),
     "06_real_ja": Kept(real_translator, real_bleu, r"greedy: BLEU (\d+\.\d)", 0.3),
+    "11_transformer_ja": Kept(
+        transformer, share_right, r"(\d\.\d+) of the 500 test sentences\s+are right in every word"
+    ),
+    "11_rnn_ja": Kept(
+        lambda: translator(AttentionDecoder, 96), share_right, r"RNN, attention .*all (\d\.\d+)"
+    ),
 }
 
 
