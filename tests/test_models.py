@@ -21,7 +21,7 @@ from utils.corpora import load_grammar
 from utils.decoding import translate
 from utils.metrics import exact_match
 from utils.models import FOLDER, FORMAT, ModelUnavailable, load_model, save_model
-from utils.recurrent import RNNDecoder, RNNEncoder, Seq2Seq
+from utils.recurrent import AttentionDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
 
 KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
@@ -59,6 +59,12 @@ class Kept(NamedTuple):
 HELD = {
     "04_vector_ja": Kept(
         lambda: translator(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
+    ),
+    "05_vector_ja": Kept(
+        lambda: translator(RNNDecoder, 137), share_right, r"one vector .* all: (\d\.\d+)"
+    ),
+    "05_attention_ja": Kept(
+        lambda: translator(AttentionDecoder, 128), share_right, r"attention .* all: (\d\.\d+)"
     ),
 }
 
