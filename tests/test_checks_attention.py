@@ -108,7 +108,8 @@ def columns(weights, gold):
 
 
 def look(
-    queries, memory, mask, *, fill=-math.inf, dim=-1, scale=1.0, after=False, out=lambda c, w: (c, w)
+    queries, memory, mask, *, fill=-math.inf, dim=-1, scale=1.0, after=False,
+    out=lambda c, w: (c, w),
 ):
     """One look with switches for what people get wrong."""
     scores = scale * queries @ memory.transpose(1, 2)

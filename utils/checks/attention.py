@@ -294,7 +294,7 @@ def judge_look(answer: Callable, d_model: int, src_len: int, tgt_len: int) -> No
         ([(d * mask).softmax(-1) for d in both], "a score of 0 is no mask: fill with -inf"),
         ([masked(d, mask, 1) for d in both] if tgt_len > 1 else [], "softmax over the queries"),
         ([masked(d, ~mask).nan_to_num() for d in both], "the mask is upside down: True may look"),
-        ([d.masked_fill(~mask, -math.inf) for d in both], "these are scores: the softmax is missing"),
+        ([d.masked_fill(~mask, -math.inf) for d in both], "these are scores; take the softmax"),
         ([masked(dots / d_model, mask)], "divide by the root of the width, or by nothing"),
     ]
     for values, message in wrong:

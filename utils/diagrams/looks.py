@@ -36,7 +36,6 @@ from utils.diagrams.primitives import (
     sheet,
     strip,
     tensor_of,
-    words_beside,
     words_of,
 )
 
@@ -53,10 +52,9 @@ def look_back(query: Tensor, memory: Tensor, words: Sequence[str]) -> Figure:
     scores = memory @ query  # (src_len,)
     weights = masked_softmax(scores.unsqueeze(0))[0]  # (src_len,)
     context = weights @ memory  # (2,)
-    most, pitch = int(weights.argmax()), 0.66
-    floor = 1.75
+    floor, pitch = 1.75, 0.66
     ceiling = floor + pitch * (len(words) - 1)
-    title = f"One look: the query fits ‘{words[most]}’ best, so its state is most of the mean"
+    title = "One look: the state that fits the query best is most of the mean"
     ax = sheet(9, ceiling + 1.35, title)
 
     middle = (floor + ceiling) / 2
@@ -130,7 +128,7 @@ def maps_in_training(
     panels = {name: tensor_of(name, m, len(tgt), len(src)) for name, m in maps.items()}
     side = min(0.16, 1.72 / len(src))
     left, height = 1.1, side * len(tgt)
-    pitch = min(7.65 / (len(panels) + 1), side * len(src) + 0.6)
+    pitch = min(7.65 / (len(panels) + 1), max(side * len(src) + 0.6, 1.8))
     ax = sheet(9, height + 1.75, "Nobody points at the right words, and the looks move onto them")
     for i, (name, weights) in enumerate([*panels.items(), ("belongs together", gold)]):
         x, y = left + side * len(src) / 2 + pitch * i, height / 2 + 0.2
@@ -139,12 +137,14 @@ def maps_in_training(
             frame(ax, place.cell(target, source), QUERY.line, 1.1)
         for column, word in enumerate(src):
             spot = place.cell(0, column).at(0.45, 1)
-            turn = {"rotation": 65, "rotation_mode": "anchor", "va": "center_baseline"}
-            head = say(ax, spot[0], spot[1] + 0.06, word, SMALL, GREY, "left", **turn, parse_math=False)
+            options = {"rotation": 65, "rotation_mode": "anchor", "parse_math": False}
+            head = say(ax, spot[0], spot[1] + 0.06, word, SMALL, GREY, "left", **options)
             cut_to(head, 0.6)
         say(ax, x, height + 1.12, name, LARGER)
-        if i == 0:
-            words_beside(ax, place, tgt)
+        for row, word in enumerate(tgt if i == 0 else ()):
+            spot = place.row(row).left
+            beside = say(ax, spot[0] - 0.08, spot[1], word, NORMAL, GREY, "right", parse_math=False)
+            cut_to(beside, left - 0.2)
     return ax.figure
 
 
