@@ -84,6 +84,8 @@ def test_conda_installs_the_same() -> None:
 
 # ---- imports ----
 
+FOLDERS = ("checks", "diagrams")
+
 
 def imported(tree: ast.AST) -> set[str]:
     """Return the full names of all modules that a tree imports, also inside functions."""
@@ -99,10 +101,13 @@ def imported(tree: ast.AST) -> set[str]:
 
 
 def out_of_order(module: str, source: str) -> list[str]:
-    """Return what a module of utils imports from its own row or a later one, or relatively."""
+    """Return what a module of utils imports from its own row or a later one, or relatively.
+
+    The files of a folder may import one another.
+    """
     names = imported(ast.parse(source))
     own = ORDER.index(module)
-    late = [f"utils.{name}" for name in ORDER[own + (module == "checks") :]]
+    late = [f"utils.{name}" for name in ORDER[own + (module in FOLDERS) :]]
     return sorted(n for n in names if n[0] == "." or ".".join(n.split(".")[:2]) in late)
 
 
