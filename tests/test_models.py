@@ -109,6 +109,12 @@ HELD = {
     "11_rnn_ja": Kept(
         lambda: grammar_model(AttentionDecoder, 96), share_right, r"RNN, attention .*all (\d\.\d+)"
     ),
+    "05_vector_ja": Kept(
+        lambda: grammar_model(RNNDecoder, 137), share_right, r"one vector .* all: (\d\.\d+)"
+    ),
+    "05_attention_ja": Kept(
+        lambda: grammar_model(AttentionDecoder, 128), share_right, r"attention .* all: (\d\.\d+)"
+    ),
 }
 
 

@@ -55,8 +55,8 @@ class DotScore(nn.Module):
     """Score = query · key, divided by the root of their width.
 
     queries: (batch, tgt_len, d_model)    keys: (batch, src_len, d_model)
-    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, eq. 8, with
-    the division of Vaswani et al. 2017; notebook 07 measures what it does.
+    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, section 3.1,
+    with the division of Vaswani et al. 2017; lesson 07 measures what it does.
     """
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class GeneralScore(nn.Module):
     """Score = query · (W key): a dot product after one linear map of the keys.
 
     queries: (batch, tgt_len, d_query)    keys: (batch, src_len, d_key)
-    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, eq. 8.
+    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, section 3.1.
     """
 
     def __init__(self, d_query: int, d_key: int):

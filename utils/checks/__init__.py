@@ -5,6 +5,7 @@ from utils.checks.attention import (
     check_alignment_error,
     check_attention_step,
     check_masked_softmax,
+    check_one_look,
 )
 from utils.checks.core import Verdict, claim
 from utils.checks.decoding_and_bleu import (
@@ -117,6 +118,7 @@ __all__ = [
     "check_mean_loss",
     "check_merge_heads",
     "check_multi_head_attention",
+    "check_one_look",
     "check_padding_mask",
     "check_perplexity",
     "check_positions",
