@@ -20,7 +20,14 @@ from tools.notebooks import lessons, read
 from utils.corpora import load_grammar
 from utils.decoding import translate
 from utils.metrics import exact_match
-from utils.models import FOLDER, FORMAT, ModelUnavailable, load_model, save_model
+from utils.models import (
+    FOLDER,
+    FORMAT,
+    ModelUnavailable,
+    Translator,
+    load_model,
+    save_model,
+)
 from utils.recurrent import RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
 
@@ -36,7 +43,7 @@ def grammar(target: str = "ja") -> tuple:
     return load_grammar(target, "test"), src_vocab, tgt_vocab
 
 
-def translator(decoder: type[nn.Module], d_model: int) -> nn.Module:
+def grammar_model(decoder: type[nn.Module], d_model: int) -> nn.Module:
     """Return an untrained translator of the grammar corpus."""
     _, src_vocab, tgt_vocab = grammar()
     return Seq2Seq(RNNEncoder(len(src_vocab), d_model), decoder(len(tgt_vocab), d_model))
@@ -58,7 +65,7 @@ class Kept(NamedTuple):
 
 HELD = {
     "04_vector_ja": Kept(
-        lambda: translator(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
+        lambda: grammar_model(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
     ),
 }
 
@@ -202,3 +209,45 @@ def test_the_cells_of_a_lesson_write_its_models(
 def test_a_lesson_that_keeps_nothing_is_not_run(tmp_path: Path) -> None:
     path = write(tmp_path / "04_x.ipynb", code("1 / 0"))
     assert command.write_models(path, tmp_path) == []
+
+
+# ---- the translator of lesson 00 ----
+
+
+@pytest.fixture(scope="module")
+def translator() -> Translator:
+    """Return the translator to Japanese."""
+    return Translator("ja")
+
+
+def test_a_translation_shows_what_it_looked_at(translator: Translator) -> None:
+    look = translator("this is a pen")
+    assert look.words == ["これ", "は", "ペン", "です"] and look.unknown == []
+    assert look.weights.shape == (5, 4) and look.queries.shape == (5, 128)
+    scores = look.queries @ look.memory.T / 128**0.5
+    torch.testing.assert_close(scores.softmax(-1), look.weights)
+    assert not translator.model.decoder.score._forward_hooks
+
+
+@pytest.mark.parametrize("text", ["This is a pen.", "  this is a pen !", "THIS is a Pen"])
+def test_a_sentence_as_a_person_writes_it(text: str, translator: Translator) -> None:
+    assert translator(text).words == ["これ", "は", "ペン", "です"]
+
+
+def test_an_apostrophe_begins_a_word_of_its_own(translator: Translator) -> None:
+    assert translator("this is Mina's hat").source == ["this", "is", "Mina", "'s", "hat"]
+
+
+def test_unknown_words_are_named(translator: Translator) -> None:
+    assert translator("my dog loves pizza").unknown == ["loves", "pizza"]
+
+
+@pytest.mark.parametrize("text", ["", "  . ", "pen " * 51])
+def test_what_is_no_sentence_is_refused(text: str, translator: Translator) -> None:
+    with pytest.raises(ValueError, match="1 to 50 words"):
+        translator(text)
+
+
+def test_a_language_without_a_kept_model_says_how_to_have_it() -> None:
+    with pytest.raises(ModelUnavailable, match="make models NB=05 TARGET=ko"):
+        Translator("ko")
