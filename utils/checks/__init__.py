@@ -26,11 +26,11 @@ from utils.checks.multi_head_attention import (
     check_role_table,
 )
 from utils.checks.positional_encoding import (
-    check_offset_test,
     check_positions,
     check_rotary_attention,
     check_rotate,
     check_sinusoidal_encoding,
+    check_window_mask,
 )
 from utils.checks.recurrent_networks import (
     check_inputs_and_targets,
@@ -115,7 +115,6 @@ __all__ = [
     "check_mean_loss",
     "check_merge_heads",
     "check_multi_head_attention",
-    "check_offset_test",
     "check_padding_mask",
     "check_perplexity",
     "check_positions",
@@ -134,5 +133,6 @@ __all__ = [
     "check_vocabulary",
     "check_warmup_rate",
     "check_yesterday",
+    "check_window_mask",
     "claim",
 ]

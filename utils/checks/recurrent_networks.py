@@ -1,9 +1,9 @@
-"""The checks of notebook 01: one recurrent step, shifting a text, sampling, the first loss."""
+"""The checks of notebook 01: one recurrent step, shifting a text, the loss, sampling."""
 
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.checks.core import (
     Mistake,
@@ -55,6 +55,23 @@ def check_rnn_step(answer):
             "the shape is right, the numbers are not: look at each part of "
             "tanh(W_input x + W_state h + bias) alone, with the other parts set to zero"
         )
+    want_gradients(answer, given)
+
+
+def want_gradients(step, given: tuple[Tensor, ...]) -> None:
+    """Raise Mistake where a step cannot learn: no gradient comes back to what it was given."""
+    names = "x", "state", "w_input", "w_state", "bias"
+    tracked = [tensor.clone().requires_grad_() for tensor in given]
+    with torch.enable_grad():
+        total = step(*tracked).sum()
+        reached = [None] * len(names)
+        if total.requires_grad:
+            reached = torch.autograd.grad(total, tracked, allow_unused=True)
+    if missing := [name for name, gradient in zip(names, reached) if gradient is None]:
+        raise Mistake(
+            f"the numbers are right, but no gradient comes back to {', '.join(missing)}: the "
+            "network could not learn. Leave out detach(), no_grad and .data"
+        )
 
 
 def reject_known(result: Tensor, known: dict[str, Tensor]) -> None:
@@ -96,6 +113,15 @@ def check_inputs_and_targets(answer):
             )
         if len(targets) == n and len(inputs) < n:
             raise Mistake("the first letter is no target: nothing was read before it")
+        m = len(targets)
+        if len(inputs) == m and 0 < m < n - 1 and any(
+            torch.equal(inputs, ids[a : a + m]) and torch.equal(targets, ids[a + 1 : a + 1 + m])
+            for a in range(n - m)
+        ):
+            raise Mistake(
+                f"a pair is lost: {n} letters give {n - 1} pairs, here there are {m}. Only the "
+                "last letter is no input, only the first is no target"
+            )
         if len(targets) <= n - 2 and torch.equal(targets, ids[n - len(targets):]):
             raise Mistake(
                 "the target is two or more steps ahead: it was shifted more than once, so the "
@@ -114,21 +140,28 @@ def check_inputs_and_targets(answer):
 VOCAB_SIZE = 5    # of the two made-up models below
 
 
-def summing_model(ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+class SummingModel(nn.Module):
     """A made-up model: the next token is the sum of all tokens read so far, plus 1, modulo 5."""
-    state = torch.zeros(len(ids), 1, dtype=torch.long) if state is None else state
-    sums = state + ids.cumsum(dim=1)                      # (batch, seq_len)
-    logits = 100.0 * torch.nn.functional.one_hot((sums + 1) % VOCAB_SIZE, VOCAB_SIZE)
-    return logits, sums[:, -1:]
+
+    def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        state = torch.zeros(len(ids), 1, dtype=torch.long) if state is None else state
+        sums = state + ids.cumsum(dim=1)                      # (batch, seq_len)
+        logits = 100.0 * nn.functional.one_hot((sums + 1) % VOCAB_SIZE, VOCAB_SIZE)
+        return logits, sums[:, -1:]
 
 
 ONE_ROW = torch.tensor([0.0, 2.0, -1.0, 1.0, -3.0])
 
 
-def constant_model(ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+class ConstantModel(nn.Module):
     """A made-up model: the same logits whatever it reads."""
-    count = torch.zeros(len(ids), 1) if state is None else state + 1
-    return ONE_ROW.expand(*ids.shape, -1).clone(), count
+
+    def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        count = torch.zeros(len(ids), 1) if state is None else state + 1
+        return ONE_ROW.expand(*ids.shape, -1).clone(), count
+
+
+summing_model, constant_model = SummingModel(), ConstantModel()
 
 
 def continuation(start: Tensor, n_tokens: int, feed_back: bool, keep_state: bool) -> Tensor:
@@ -142,7 +175,7 @@ def continuation(start: Tensor, n_tokens: int, feed_back: bool, keep_state: bool
     return torch.cat(tokens, dim=1)
 
 
-@exercise("1.3")
+@exercise("1.4")
 def check_sample(answer):
     """The sampler: what it feeds back, what it keeps, and how it draws."""
     judge_draws(answer)
@@ -182,6 +215,16 @@ def judge_draws(answer) -> None:
             )
         if (drawn == drawn[:1]).all():
             raise Mistake("all sentences of the batch got the same draw: draw one for each row")
+        if (drawn == drawn[:, :1]).all():
+            raise Mistake(
+                "within a sentence the draw is the same at every step: the random state is set "
+                "anew inside the loop. Leave manual_seed out"
+            )
+        if temperature == 1 and same(call(answer, constant_model, start, n_tokens, 1.0), drawn):
+            raise Mistake(
+                "two calls write the same text: the random state is set anew at every call. "
+                "Leave manual_seed to the one who calls"
+            )
         shares = drawn.flatten().bincount(minlength=VOCAB_SIZE) / drawn.numel()
         wanted = (ONE_ROW / temperature).softmax(dim=-1)
         if (shares - wanted).abs().sum() < 0.06:
@@ -218,7 +261,7 @@ def wrong_shares(temperature: float) -> dict[str, Tensor]:
     return shares
 
 
-@exercise("1.4")
+@exercise("1.3")
 def check_mean_loss(answer):
     """The loss: nats, a mean over all characters, each measured at its own target."""
     batch, seq_len, vocab_size = 2, 5, 27
@@ -261,7 +304,7 @@ def check_mean_loss(answer):
             raise Mistake(message)
     if not math.isclose(first, ln, rel_tol=1e-4):
         raise Mistake(
-            f"logits of 0 leave all 27 characters equally likely: want 3.30, got {first:.2f}"
+            f"logits of 0 leave all 27 characters equally likely: want {ln:.5f}, got {first:.5f}"
         )
     if not math.isclose(loss, -at_target.mean().item(), rel_tol=1e-4):
         raise Mistake("with equal logits the loss is right, with random ones it is not")
