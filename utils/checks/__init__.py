@@ -132,7 +132,7 @@ __all__ = [
     "check_token_loss",
     "check_vocabulary",
     "check_warmup_rate",
-    "check_yesterday",
     "check_window_mask",
+    "check_yesterday",
     "claim",
 ]
