@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from utils.attention import MultiHeadAttention
-from utils.diagrams.heads import many_heads
+from utils.diagrams.heads import grouped, many_heads
 from utils.plots import use_course_style
 
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
@@ -52,6 +52,13 @@ def test_more_weight_is_more_ink() -> None:
     ink = torch.tensor(shades(fig, 4 * 6 + 16)[4 * 6 :])     # after the joined rows
     weights = attention(x, x, x)[1][0, 0].flatten()
     assert torch.corrcoef(torch.stack([ink, weights.detach()]))[0, 1] > 0.99
+
+
+def test_thin_cells_are_drawn_in_groups_of_one_head() -> None:
+    rows = torch.tensor([[1.0, -3.0, 0.0, 0.0, 5.0, 5.0, 7.0, -1.0]])
+    assert grouped(rows, 2, 8.0).tolist() == rows.abs().tolist()
+    assert grouped(rows, 2, 0.5).tolist() == [[2.0, 0.0, 5.0, 4.0]]
+    assert grouped(rows, 2, 0.1).tolist() == [[1.0, 4.5]]
 
 
 @pytest.mark.parametrize("words", [["이것", "은", "펜", "이다"], ["هذا", "قلم", "$5", "x_1"]])

@@ -89,15 +89,15 @@ def many_heads(
         end = whole.left[0] - 0.08
         arrow(ax, part.right, (5.0, looks.y), (5.0, middle), (end, middle))
     mixing = box(ax, 7.25, middle, "$W^O$", MODULE, 0.62)
-    mixed = grid(
-        ax, 8.25, middle, output[0], VALUE, (0.8 / output.size(-1), 0.24),
-        span=(-output.abs().max().item(), output.abs().max().item()),
-    )
+    shown = grouped(output[0], 1, 0.8)
+    cells = 0.8 / shown.size(-1), 0.24
+    mixed = grid(ax, 8.25, middle, shown, VALUE, cells, span=(0, shown.max()))
     arrow(ax, whole.right, mixing.left)
     arrow(ax, mixing.right, mixed.left)
     say(ax, 8.25, mixed.top[1] + 0.2, "output", LARGER)
     shape(ax, mixed, "(seq_len, d_model)", output[0])
-    say(ax, 2.9, 0.4, "weights: a row asks, a column is looked at", SMALL, GREY)
+    note = "weights: a row asks, a column is looked at.  Shades: how large the numbers are"
+    say(ax, 0.25, 0.35, note, SMALL, GREY, "left")
     return ax.figure
 
 
@@ -106,6 +106,7 @@ def rows_of_heads(
     first: int = 0,
 ) -> Place:
     """Draw rows of numbers, each part in the colour of the head that made it."""
+    rows = grouped(rows, n_heads, size[0])
     n_rows, width = rows.shape
     d_k, largest = width // n_heads, rows.abs().max().item() or 1.0
     fills = [
@@ -116,3 +117,11 @@ def rows_of_heads(
         for row in rows.tolist()
     ]
     return grid(ax, x, y, rows, MODULE, (size[0] / width, size[1] / n_rows), fills=fills)
+
+
+def grouped(rows: Tensor, n_heads: int, inches: float) -> Tensor:
+    """Return how large numbers are, neighbours of one head together where cells would be thin."""
+    d_k = rows.size(-1) // n_heads
+    each = next(n for n in range(1, d_k + 1) if n == d_k or (
+        d_k % n == 0 and inches * n / rows.size(-1) >= 0.08))
+    return rows.abs().unflatten(-1, (-1, each)).mean(dim=-1)
