@@ -153,9 +153,9 @@ def test_transformer_draws_a_class_that_utils_does_not_know():
 
 def test_transformer_without_causal_mask_says_padding():
     class Open(Transformer):
-        def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
+        def predict(self, tgt, memory, src_mask):
             seen = torch.ones(tgt.size(1), tgt.size(1), dtype=torch.bool)
-            return self.out(self.decoder(self.tgt_embedding(tgt), memory, seen, src_mask)), tgt
+            return self.out(self.decoder(self.tgt_embedding(tgt), memory, seen, src_mask))
 
     assert "causal mask" not in texts(transformer(Open(11, 13, 16, 4), *given(), SRC, TGT))
 
