@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 COLOURS = {True: "#1b7837", False: "#b2182b", None: "#5f6368"}
 MARKS = {True: "✓", False: "✗", None: "·"}
@@ -132,6 +132,20 @@ def call(answer: Callable, *args, **kwargs):
         if isinstance(before, Tensor | list | tuple | dict) and not unchanged(before, after):
             raise Mistake("your function changed its input in place: work on a copy")
     return result
+
+
+def class_of_module(answer) -> type[nn.Module]:
+    """Make sure that an answer is a class of nn.Module with a forward of its own; returns it.
+
+    Raises NotAttempted for an untouched stub, be it a class or a function, else Mistake.
+    """
+    if isinstance(answer, type) and issubclass(answer, nn.Module):
+        if answer.forward is nn.Module.forward:
+            raise NotAttempted
+        return answer
+    if answer is ... or inspect.isroutine(answer):
+        call(answer)
+    raise Mistake("hand over the class itself, a class of nn.Module, without brackets")
 
 
 def describe(error: BaseException) -> str:

@@ -8,6 +8,7 @@ from utils.checks.core import (
     Mistake,
     NotAttempted,
     call,
+    class_of_module,
     exercise,
     same,
     want_finite,
@@ -28,10 +29,7 @@ def name_mistake(result: Tensor, known: list[tuple[Tensor, str]]) -> None:
 
 def made(answer, *sizes, **options) -> nn.Module:
     """Build a learner's class; NotAttempted while it has no forward of its own."""
-    if answer is ... or (isinstance(answer, type) and "forward" not in vars(answer)):
-        raise NotAttempted
-    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
-        raise Mistake("hand over the class itself, a class of nn.Module, without brackets")
+    answer = class_of_module(answer)
     try:
         return answer(*sizes, **options)
     except NotImplementedError as error:
