@@ -52,12 +52,13 @@ def seq2seq(
 ) -> Figure:
     """Unroll encoder and decoder over a sentence; with weights, add the look back of one step.
 
-    src, tgt: up to 8 words each; tgt is what the decoder writes, with <eos>
+    src, tgt: words, up to 15 in all; tgt is what the decoder writes, with <eos>
     memory: (src_len, d_model)    states: (tgt_len, d_model), after reading each word
     weights: (src_len,), shares of `step`
     Raises ValueError for tensors that do not fit the words, and for weights that are no shares.
     """
-    src, tgt = words_of("src", src, most=8), words_of("tgt", tgt, most=9)
+    src = words_of("src", src, most=10)
+    tgt = words_of("tgt", tgt, most=15 - len(src))
     memory = tensor_of("memory", memory, len(src), None)
     states = tensor_of("states", states, len(tgt), None)
     attends = weights is not None
@@ -68,7 +69,10 @@ def seq2seq(
             raise ValueError(f"step is {step}; the decoder has the steps 0 to {len(tgt) - 1}")
         if (weights < 0).any() or abs(weights.sum().item() - 1) > 0.01:
             raise ValueError(f"weights must be shares of 1; they add up to {weights.sum():.2f}")
-        title = f"Every state can be reached, here most of all '{src[weights.argmax()]}'"
+        most = int(weights.argmax())  # the bold title has Latin letters only
+        plain = src[most].isascii() and len(src[most]) < 20
+        where = f"'{src[most]}'" if plain else f"word {most}"
+        title = f"Every state can be reached, here most of all {where}"
 
     # two narrow rows of words under narrow cells, where there are many
     width, neck_room = 9.4, 1.3
@@ -80,7 +84,7 @@ def seq2seq(
     level, floor, wall = 2.5 + drop, 0.95 + drop, 0.16
     low, high = level - 1.05, level + 0.9
     wide = min(0.48, 0.68 * pitch)
-    most = 2 * pitch - 0.26 if crowded else 0.98 * pitch
+    room = 2 * pitch - 0.26 if crowded else 0.98 * pitch
 
     # a bottle: the decoder knows what passes the neck
     end = 0.25 + pitch * len(src)
@@ -102,7 +106,7 @@ def seq2seq(
 
     def word_at(x: float, place: int, word: str) -> Place:
         """Draw a word below the cells, every second one lower where the page is crowded."""
-        return plate(ax, x, floor - drop * (place % 2), word, size=SMALL, width=fit(ax, word, most))
+        return plate(ax, x, floor - drop * (place % 2), word, size=SMALL, width=fit(ax, word, room))
 
     encoder, decoder = [], []
     for i, word in enumerate(src):
@@ -127,14 +131,15 @@ def seq2seq(
         arrow(ax, (x + 0.08, y), read.top)
         decoder.append(here)
         before = here
-    say(ax, (begin + far) / 2, 0.25, "the decoder writes a word, and reads it back (dashed)")
+    x = max((begin + far) / 2, begin + 1.9)
+    say(ax, x, 0.25, "the decoder writes a word, and reads it back (dashed)")
 
     if not attends:
-        say(ax, end / 2 + 0.1, 0.25, "the encoder reads")
+        say(ax, max(end / 2 + 0.1, 0.9), 0.25, "the encoder reads")
         if len(encoder) > 1:
             brace(ax, around(*encoder[:-1]), "not handed over", gap=0.2)
         return ax.figure
-    say(ax, end / 2 + 0.2, 0.25, "memory: all states are kept", colour=MEMORY.line)
+    say(ax, max(end / 2 + 0.1, 1.0), 0.25, "memory: all states kept", colour=MEMORY.line)
     x, y = decoder[step].top
     say(ax, x + 0.2, y + 0.25, "query", colour=QUERY.line, align="left")
     for i in reversed(range(len(src))):
@@ -176,7 +181,7 @@ def teacher_forcing(tgt: Tensor, tokens: Sequence[str]) -> Figure:
     say(ax, 0.25, level, "the source", SMALL, GREY, align="left")
     before, above = start, None
     for t, (word, answer) in enumerate(zip(reads, says, strict=True)):
-        x, wide = left + pitch * (t + 0.5), 0.92 * pitch
+        x, wide = left + pitch * (t + 0.5), 0.95 * pitch
         padding = answer == PAD
         here = box(ax, x, level, "GRU", WORD, 0.46, 0.36, SMALL)
         read = plate(ax, x, bottom, word, size=SMALL, width=fit(ax, word, wide))
