@@ -21,8 +21,9 @@ from utils.corpora import load_grammar
 from utils.decoding import translate
 from utils.metrics import exact_match
 from utils.models import FOLDER, FORMAT, ModelUnavailable, load_model, save_model
-from utils.recurrent import RNNDecoder, RNNEncoder, Seq2Seq
+from utils.recurrent import AttentionDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
+from utils.transformer import Transformer
 
 KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
 
@@ -42,6 +43,12 @@ def translator(decoder: type[nn.Module], d_model: int) -> nn.Module:
     return Seq2Seq(RNNEncoder(len(src_vocab), d_model), decoder(len(tgt_vocab), d_model))
 
 
+def transformer() -> nn.Module:
+    """Return an untrained Transformer for the grammar corpus."""
+    _, src_vocab, tgt_vocab = grammar()
+    return Transformer(len(src_vocab), len(tgt_vocab))
+
+
 def share_right(model: nn.Module) -> float:
     """Return the share of the test sentences that a model translates exactly."""
     pairs, *vocabs = grammar()
@@ -59,6 +66,12 @@ class Kept(NamedTuple):
 HELD = {
     "04_vector_ja": Kept(
         lambda: translator(RNNDecoder, 128), share_right, r"exact match (\d\.\d+)"
+    ),
+    "11_transformer_ja": Kept(
+        transformer, share_right, r"(\d\.\d+) of the 500 test sentences\s+are right in every word"
+    ),
+    "11_rnn_ja": Kept(
+        lambda: translator(AttentionDecoder, 96), share_right, r"RNN, attention .*all (\d\.\d+)"
     ),
 }
 

@@ -66,10 +66,11 @@ from utils.checks.text_to_batches import (
     check_vocabulary,
 )
 from utils.checks.transformer import (
-    check_both_outputs,
-    check_cross_attention,
+    check_decoder_from_memory,
+    check_decoder_layer,
     check_leak_test,
-    check_make_masks,
+    check_transformer,
+    check_write,
 )
 from utils.checks.transformer_block import (
     check_encoder_layer,
@@ -85,13 +86,13 @@ __all__ = [
     "check_attention_step",
     "check_beam_step",
     "check_beam_test",
-    "check_both_outputs",
     "check_causal_mask",
     "check_clipped_matches",
     "check_context_by_hand",
     "check_copy_from_torch",
     "check_corpus_bleu",
-    "check_cross_attention",
+    "check_decoder_from_memory",
+    "check_decoder_layer",
     "check_double",
     "check_encoder_layer",
     "check_entropy_order",
@@ -108,7 +109,6 @@ __all__ = [
     "check_layer_norm",
     "check_leak_test",
     "check_lstm_step",
-    "check_make_masks",
     "check_mask_broadcast",
     "check_masked_softmax",
     "check_matmul_shape",
@@ -130,7 +130,9 @@ __all__ = [
     "check_softmax",
     "check_split_heads",
     "check_token_loss",
+    "check_transformer",
     "check_vocabulary",
     "check_warmup_rate",
+    "check_write",
     "claim",
 ]
