@@ -98,8 +98,10 @@ class AdditiveScore(nn.Module):
         return self.v(compared).squeeze(-1)  # (batch, tgt_len, src_len)
 
 
-def require_mask(mask: Tensor, scores: Tensor) -> None:
+def require_mask(mask: Tensor | None, scores: Tensor) -> None:
     """Refuse a mask that is not bool or does not broadcast to the scores."""
+    if mask is None:
+        return
     if mask.dtype != torch.bool:
         raise TypeError(f"want a bool mask, True = may look; got {mask.dtype}")
     want = tuple(scores.shape)
@@ -124,8 +126,7 @@ def scaled_dot_product_attention(
         sizes = [tuple(x.shape) for x in (q, k, v)]
         raise ValueError(f"q and k share d_k, k and v src_len: got {sizes}")
     scores = (q / d_k**0.5) @ k.transpose(-2, -1)  # (..., tgt_len, src_len)
-    if mask is not None:
-        require_mask(mask, scores)
+    require_mask(mask, scores)
     weights = masked_softmax(scores, mask)         # (..., tgt_len, src_len)
     return weights @ v, weights                    # (..., tgt_len, d_v)
 

@@ -26,11 +26,11 @@ from utils.checks.multi_head_attention import (
     check_role_table,
 )
 from utils.checks.positional_encoding import (
-    check_offset_test,
     check_positions,
     check_rotary_attention,
     check_rotate,
     check_sinusoidal_encoding,
+    check_window_mask,
 )
 from utils.checks.recurrent_networks import (
     check_inputs_and_targets,
@@ -40,9 +40,10 @@ from utils.checks.recurrent_networks import (
 )
 from utils.checks.scaled_dot_product_attention import (
     check_causal_mask,
-    check_context_by_hand,
-    check_entropy_order,
+    check_head_from_memory,
     check_scaled_dot_product_attention,
+    check_self_attention,
+    check_yesterday,
 )
 from utils.checks.seq2seq import (
     check_greedy_decode,
@@ -88,20 +89,19 @@ __all__ = [
     "check_beam_test",
     "check_causal_mask",
     "check_clipped_matches",
-    "check_context_by_hand",
     "check_copy_from_torch",
     "check_corpus_bleu",
     "check_decoder_from_memory",
     "check_decoder_layer",
     "check_double",
     "check_encoder_layer",
-    "check_entropy_order",
     "check_feed_forward",
     "check_final_state",
     "check_find_duplicates",
     "check_greedy_decode",
     "check_gru_step",
     "check_hand_over",
+    "check_head_from_memory",
     "check_head_masks",
     "check_inputs_and_targets",
     "check_jacobian",
@@ -115,7 +115,6 @@ __all__ = [
     "check_mean_loss",
     "check_merge_heads",
     "check_multi_head_attention",
-    "check_offset_test",
     "check_padding_mask",
     "check_perplexity",
     "check_positions",
@@ -125,6 +124,7 @@ __all__ = [
     "check_rotate",
     "check_sample",
     "check_scaled_dot_product_attention",
+    "check_self_attention",
     "check_shift_target",
     "check_sinusoidal_encoding",
     "check_softmax",
@@ -133,6 +133,8 @@ __all__ = [
     "check_transformer",
     "check_vocabulary",
     "check_warmup_rate",
+    "check_window_mask",
     "check_write",
+    "check_yesterday",
     "claim",
 ]
