@@ -30,7 +30,7 @@ TURN = {"rotation": 90, "rotation_mode": "anchor", "parse_math": False}
 
 
 def both_orders(d_model: int, n_heads: int, d_ff: int) -> dict[str, EncoderLayer]:
-    """Return the layer that the course keeps in both orders, untrained: drawn before it is built."""
+    """Return the layer that the course keeps, in both orders: to be drawn before it is built."""
     orders = {"post-norm (2017)": False, "pre-norm (most since)": True}
     return {
         name: EncoderLayer(d_model, n_heads, d_ff, pre_norm=pre).eval()
@@ -97,7 +97,7 @@ def norm_of_word(
     plate(ax, 0.95, 3.45, word, width=1.2)
     for index, (vector, role, note) in enumerate(steps):
         y = 3.45 - 0.95 * index
-        place = grid(ax, 3.75, y, vector, role, (min(0.62, 4 / len(x)), 0.36), 2)
+        grid(ax, 3.75, y, vector, role, (min(0.62, 4 / len(x)), 0.36), 2)
         cut_to(say(ax, 6.05, y, note, colour=GREY, align="left"), 2.8)
         if index:
             arrow(ax, (3.75, y + 0.77), (3.75, y + 0.2))
