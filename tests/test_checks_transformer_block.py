@@ -72,11 +72,11 @@ def norm_zero_when_flat(x, gain, bias, eps):
     return layer_norm(x, gain, bias, eps).masked_fill(flat, 0.0)
 
 
-# ---- 10.2 ----
+# ---- 10.3 ----
 
 
 def block(step):
-    """An answer to 10.2 from a function of x, look, net, norm1, norm2; look(y) may take k and v."""
+    """An answer to 10.3 from a function of x, look, net, norm1, norm2; look(y) may take k and v."""
 
     def answer(x, mask, attention, feed_forward, norm1, norm2):
         def look(q, k=None, v=None, mask=mask):
@@ -150,11 +150,11 @@ def mixes_sentences(x, mask, *parts):
     return right + 0.1 * (right - x).flip(0)
 
 
-# ---- 10.3 ----
+# ---- 10.2 ----
 
 
 def net(formula=None, widen=None, narrow=None, drop=None):
-    """A class for 10.3 of which one piece is replaced. formula(self, x), drop(self, hidden)."""
+    """A class for 10.2 of which one piece is replaced. formula(self, x), drop(self, hidden)."""
 
     class Net(nn.Module):
         def __init__(self, d_model, d_ff, dropout=0.0):

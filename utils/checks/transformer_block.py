@@ -153,10 +153,10 @@ def judge_moments(answer, x: Tensor) -> None:
     raise Mistake("with gain 1 and bias 0 it is right: look at how gain and bias come in")
 
 
-# ---- 10.2 ----
+# ---- 10.3 ----
 
 
-@exercise("10.2")
+@exercise("10.3")
 def check_encoder_layer(answer) -> str:
     """Sub-layers that return 0, then real ones against every known block, then the mask."""
     x = 2 * torch.randn(BATCH, SEQ_LEN, D_MODEL) + 0.5
@@ -325,10 +325,10 @@ def judge_words(answer, x: Tensor, mask: Tensor, *parts) -> None:
         raise Mistake("a change in sentence 0 moves sentence 1: sentences must not mix")
 
 
-# ---- 10.3 ----
+# ---- 10.2 ----
 
 
-@exercise("10.3")
+@exercise("10.2")
 def check_feed_forward(answer) -> str:
     """The two maps, the formula, positions, dropout in training and in eval mode."""
     net = make_net(answer, 0.0)
