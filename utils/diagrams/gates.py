@@ -213,9 +213,9 @@ def gradient_chain(letters: Sequence[str], sizes: Mapping[str, Tensor]) -> Figur
     gap = 7.6 / (len(letters) - 1)
     columns = [0.75 + i * gap for i in range(len(letters))]
     for x, letter in zip(columns, letters):
-        plate(ax, x, 0.65, letter, width=min(0.4, 0.6 * gap))
-    say(ax, columns[0], 0.3, "first letter", SMALL, GREY)
-    say(ax, columns[-1], 0.3, "question", SMALL, GREY)
+        plate(ax, x, 0.56, letter, width=min(0.4, 0.6 * gap))
+    say(ax, columns[0], 0.25, "first letter", SMALL, GREY)
+    say(ax, columns[-1], 0.25, "question", SMALL, GREY)
     for place, (name, shares) in enumerate(left.items()):
         one_chain(ax, 1.3 + 1.15 * (len(left) - 1 - place), columns, name, shares)
     return ax.figure
@@ -225,7 +225,8 @@ def finding(left: Mapping[str, Sequence[float]]) -> str:
     """Return the title: what is left at the first letter."""
     parts = [remains(shares[0]) for shares in left.values()]
     many = parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]
-    return f"Of a gradient of 1, {many} reaches the first letter"
+    verb = "reaches" if len(parts) == 1 else "reach"
+    return f"Of a gradient of 1, {many} {verb} the first letter"
 
 
 def remains(share: float) -> str:
