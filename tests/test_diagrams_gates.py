@@ -71,7 +71,8 @@ def test_cells_of_torch_give_the_same_picture() -> None:
     )
     copy_weights(lstm, torch_lstm)
     copy_weights(gru, torch_gru)
-    assert words(gated_cells(lstm, gru, *given)) == words(gated_cells(torch_lstm, torch_gru, *given))
+    ours = gated_cells(lstm, gru, *given)
+    assert words(ours) == words(gated_cells(torch_lstm, torch_gru, *given))
 
 
 @pytest.mark.parametrize("place, value, message", [

@@ -78,7 +78,7 @@ def judge_sizes(answer, read: Read, x: Tensor) -> None:
     want_finite(result, "tanh has a finite derivative everywhere")
     states = read(x)
     one_step = [torch.autograd.grad(b.sum(), a, retain_graph=True)[0].norm()
-                for a, b in zip(states, states[1:])]
+                for a, b in itertools.pairwise(states)]
     states = read(x)
     of_all = torch.cat(torch.autograd.grad(sum(s.sum() for s in states), states)).norm(dim=-1)
     states = read(x)
