@@ -1,5 +1,7 @@
 """The checks of notebook 02 accept right answers and name each wrong one."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -9,76 +11,76 @@ from utils.checks import gates_and_directions as checks
 NAN = float("nan")
 
 
-# ---- exercise 2.1: the Jacobian ----
+# ---- exercise 2.1: the size of the gradient at each state ----
 
 
-def jacobian(run, start):
-    start = start.detach().requires_grad_()
-    end = run(start)
-    return torch.stack([torch.autograd.grad(e, start, retain_graph=True)[0] for e in end])
+def sizes(read, x):
+    states = read(x)
+    gradients = torch.autograd.grad(states[-1].sum(), states)
+    return torch.stack([gradient.norm() for gradient in gradients])
 
 
-def jacobian_by_copies(run, start):
-    """All rows in one backward pass, from as many copies of the start as there are outputs."""
-    copies = [start.clone().requires_grad_() for _ in range(len(run(start)))]
-    sum(run(copy)[row] for row, copy in enumerate(copies)).backward()
-    return torch.stack([copy.grad for copy in copies])
+def sizes_by_backward(read, x):
+    """With .grad of each state, which torch keeps only if it is asked to."""
+    states = read(x)
+    for state in states:
+        state.retain_grad()
+    states[-1].sum().backward()
+    return torch.stack([state.grad.pow(2).sum().sqrt() for state in states])
 
 
-def jacobian_by_backward(zeroing, keep=True):
-    """Rows by .backward(), with the gradient set back in between or not."""
+def sizes_one_by_one(read, x, keep=True):
+    states = read(x)
+    end = states[-1].sum()
+    return torch.stack([
+        torch.autograd.grad(end, state, retain_graph=keep)[0].norm() for state in states
+    ])
 
-    def answer(run, start):
-        start = start.clone().requires_grad_()
-        end, rows = run(start), []
-        for number in end:
-            if zeroing:
-                start.grad = None
-            number.backward(retain_graph=keep)
-            rows.append(start.grad.clone())
-        return torch.stack(rows)
+
+def sizes_by(measure):
+    """The gradients, measured in another way."""
+
+    def answer(read, x):
+        states = read(x)
+        return torch.stack([*map(measure, torch.autograd.grad(states[-1].sum(), states))])
 
     return answer
 
 
-def jacobian_summed(run, start):
-    start = start.clone().requires_grad_()
-    run(start).sum().backward()
-    return start.grad
+def sizes_from(end):
+    """The right sizes, for another number at the end."""
+
+    def answer(read, x):
+        states = read(x)
+        gradients = torch.autograd.grad(end(states), states)
+        return torch.stack([gradient.norm() for gradient in gradients])
+
+    return answer
 
 
-def jacobian_summed_rows(run, start):
-    row = jacobian_summed(run, start)
-    return torch.stack([row] * len(run(start)))
+def sizes_step_by_step(read, x):
+    states = read(x)
+    alone = [torch.autograd.grad(b.sum(), a, retain_graph=True)[0].norm()
+             for a, b in pairwise(states)]
+    return torch.stack([*alone, torch.ones_like(states[-1]).norm()])
 
 
-def jacobian_first_row(run, start):
-    return jacobian(run, start)[0]
+def sizes_without_retain(read, x):
+    states = read(x)
+    states[-1].sum().backward()
+    return torch.stack([state.grad.norm() for state in states])
 
 
-def jacobian_detached(run, start):
-    start = start.clone().requires_grad_()
-    end = run(start.detach())
-    return torch.stack([torch.autograd.grad(e, start)[0] for e in end])
+def sizes_read_twice(read, x):
+    states = read(x)
+    return torch.stack([
+        g.norm() for g in torch.autograd.grad(read(x)[-1].sum(), states)
+    ])
 
 
-def jacobian_of_another_tensor(run, start):
-    start = start.clone().requires_grad_()
-    end = run(start.clone())
-    other = start.clone()
-    return torch.stack([torch.autograd.grad(e, other, retain_graph=True)[0] for e in end])
-
-
-def jacobian_backward_of_all(run, start):
-    start = start.clone().requires_grad_()
-    run(start).backward()
-    return start.grad
-
-
-def jacobian_allow_unused(run, start):
-    with torch.no_grad():
-        end = run(start)
-    return torch.zeros(len(end), len(start))
+def sizes_detached(read, x):
+    states = [state.detach() for state in read(x)]
+    return torch.stack([g.norm() for g in torch.autograd.grad(states[-1].sum(), states)])
 
 
 # ---- exercises 2.2 and 2.3: the cells ----
@@ -188,10 +190,7 @@ def endless(*args):
 
 
 RIGHT = {
-    checks.check_jacobian: [
-        jacobian, jacobian_by_copies, jacobian_by_backward(zeroing=True),
-        torch.autograd.functional.jacobian, lambda run, start: torch.func.jacrev(run)(start),
-    ],
+    checks.check_gradient_sizes: [sizes, sizes_by_backward, sizes_one_by_one],
     checks.check_lstm_step: [recurrent.LSTMCell, lstm(), lstm_of_torch],
     checks.check_gru_step: [recurrent.GRUCell, gru(), gru_of_torch],
     checks.check_final_state: [
@@ -201,24 +200,37 @@ RIGHT = {
 
 # For each check: words that its message, and no other message of the table, must hold.
 WRONG = {
-    checks.check_jacobian: {
-        "gradient of the sum of all outputs": jacobian_summed,
-        "gradient of the summed outputs": jacobian_summed_rows,
-        "sum of all rows before it": jacobian_by_backward(zeroing=False),
-        "must not be detached": jacobian_detached,
-        "very tensor that run has read": jacobian_of_another_tensor,
-        "one gradient belongs to one number": jacobian_backward_of_all,
-        "retain_graph=True": jacobian_by_backward(zeroing=True, keep=False),
-        "rows and columns are swapped": lambda run, start: jacobian(run, start).T,
-        "this is one row": jacobian_first_row,
-        "all derivatives are 0": jacobian_allow_unused,
-        "row i is the gradient of end[i]": lambda run, start: jacobian(run, start).abs(),
-        "(d_end, d_start) = (4, 3)": lambda run, start: jacobian(run, start).norm(),
+    checks.check_gradient_sizes: {
+        "last letter first": lambda read, x: sizes(read, x).flip(0),
+        "root is missing": lambda read, x: sizes(read, x) ** 2,
+        "so they cancel": sizes_by(torch.sum),
+        "absolute values were added": sizes_by(lambda g: g.abs().sum()),
+        "mean of the absolute values": sizes_by(lambda g: g.abs().mean()),
+        "largest entry": sizes_by(lambda g: g.abs().max()),
+        "smaller by its width": sizes_from(lambda states: states[-1].mean()),
+        "sizes of the states": lambda read, x: torch.stack([s.norm() for s in read(x)]),
+        "sum of all states": sizes_from(lambda states: sum(s.sum() for s in states)),
+        "squares of the last state": sizes_from(lambda states: states[-1].pow(2).sum()),
+        "measured alone": sizes_step_by_step,
+        "all sizes are 0": lambda read, x: torch.zeros(len(x)),
+        "divided by the last one": lambda read, x: sizes(read, x) / sizes(read, x)[-1],
+        "call state.retain_grad()": sizes_without_retain,
+        "call read(x) once": sizes_read_twice,
+        "no detach": sizes_detached,
+        "retain_graph=True": lambda read, x: sizes_one_by_one(read, x, keep=False),
+        "belongs to one number": sizes_from(lambda states: states[-1]),
+        "length (the norm) of each": sizes_by(lambda g: g[0]),
+        "one size is missing": lambda read, x: sizes(read, x)[:-1],
+        "join them": lambda read, x: list(sizes(read, x)),
+        "want shape (seq_len,)": lambda read, x: sizes(read, x).norm()[None, None],
+        "size at letter": lambda read, x: sizes(read, x) + torch.eye(len(x))[2],
     },
     checks.check_lstm_step: {
-        "i, f, o, g": lstm("ifog"),
-        "input and forget gate are swapped": lstm("figo"),
-        "output gate and forget gate are swapped": lstm("iogf"),
+        "are input, forget, output, new": lstm("ifog"),
+        "are forget, input, new content, output;": lstm("figo"),
+        "are input, output, new content, forget": lstm("iogf"),
+        "are new content, output, input, forget": lstm("goif"),
+        "are output, new content, forget, input": lstm("ogfi"),
         "new content goes through a sigmoid": lstm(g=torch.sigmoid),
         "tanh of the cell state is missing": lstm(out=plain),
         "new content has no tanh": lstm(g=plain),
@@ -247,7 +259,9 @@ WRONG = {
             new=lambda x, h, r, state, w, b: torch.tanh(x + (r * state) @ w.T + b)),
         "multiply the bias of the state": gru(
             new=lambda x, h, r, state, w, b: torch.tanh(x + r * (state @ w.T) + b)),
-        "reset and update gate are swapped": gru(order="zrn"),
+        "are update, reset, new content": gru(order="zrn"),
+        "are new content, reset, update": gru(order="nrz"),
+        "are reset, new content, update": gru(order="rnz"),
         "reset gate is missing": gru(new=lambda x, h, r, *rest: torch.tanh(x + h)),
         "the part of x as well": gru(new=lambda x, h, r, *rest: torch.tanh(r * (x + h))),
         "through a sigmoid": gru(new=lambda x, h, r, *rest: torch.sigmoid(x + r * h)),
@@ -333,7 +347,7 @@ def test_hostile_answers_are_told_off(check, words):
 @pytest.mark.parametrize("check", WRONG)
 def test_nan_is_rejected(check):
     answers = {
-        checks.check_jacobian: lambda run, start: torch.full((4, 3), NAN),
+        checks.check_gradient_sizes: lambda read, x: torch.full((len(x),), NAN),
         checks.check_lstm_step: lstm(result=lambda h, c, before: (h * NAN, c)),
         checks.check_gru_step: gru(lambda z, h, n: h * NAN),
         checks.check_final_state: lambda f, b, x, n: final_by_flip(f, b, x, n) * NAN,

@@ -16,8 +16,8 @@ from utils.checks.decoding_and_bleu import (
 )
 from utils.checks.gates_and_directions import (
     check_final_state,
+    check_gradient_sizes,
     check_gru_step,
-    check_jacobian,
     check_lstm_step,
 )
 from utils.checks.multi_head_attention import (
@@ -100,12 +100,12 @@ __all__ = [
     "check_feed_forward",
     "check_final_state",
     "check_find_duplicates",
+    "check_gradient_sizes",
     "check_greedy_decode",
     "check_gru_step",
     "check_head_from_memory",
     "check_head_masks",
     "check_inputs_and_targets",
-    "check_jacobian",
     "check_last_state",
     "check_layer_norm",
     "check_leak_test",

@@ -1,5 +1,6 @@
-"""The checks of notebook 02: a derivative by autograd, LSTM, GRU, reading in both directions."""
+"""The checks of notebook 02: the size of a gradient, LSTM, GRU, reading in both directions."""
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -16,60 +17,96 @@ def reject_known(result: Tensor, known: dict[str, Tensor]) -> None:
             raise Mistake(message)
 
 
-class Tanh(nn.Module):
-    """A made-up function from 3 to 4 numbers: tanh of a linear map."""
+class Read(nn.Module):
+    """A made-up network: read(x) gives the states after each letter, (1, d_hidden) each."""
 
-    def __init__(self):
+    def __init__(self, d_input: int, d_hidden: int):
         super().__init__()
-        self.weight = torch.randn(4, 3)
+        self.w_input, self.w_state = torch.randn(d_hidden, d_input), torch.randn(d_hidden, d_hidden)
 
-    def forward(self, start: Tensor) -> Tensor:
-        return torch.tanh(self.weight @ start)
+    def forward(self, x: Tensor) -> list[Tensor]:
+        state = torch.zeros(1, len(self.w_state)).requires_grad_()
+        states = []
+        for letter in x:
+            state = torch.tanh(letter @ self.w_input.T + 0.7 * state @ self.w_state.T)
+            states.append(state)
+        return states
+
+
+NOT_KEPT = (
+    "torch does not keep .grad of a state by itself: call state.retain_grad() before backward, or "
+    "use torch.autograd.grad"
+)
 
 
 @exercise("2.1")
-def check_jacobian(answer):
-    """The matrix of derivatives: one row for each output, none summed, none left over."""
-    run, start = Tanh(), torch.randn(3)
-    slope = 1 - run(start) ** 2
-    wanted = slope.unsqueeze(1) * run.weight                    # (4, 3)
+def check_gradient_sizes(answer):
+    """The size of the gradient of the last state at each state: whole, in order, not detached."""
+    for seq_len, d_input, d_hidden in ((5, 3, 4), (7, 2, 3)):
+        judge_sizes(answer, Read(d_input, d_hidden), torch.randn(seq_len, d_input))
+
+
+def judge_sizes(answer, read: Read, x: Tensor) -> None:
+    """Compare the sizes for one network and one line with the right ones and the known wrong."""
     try:
-        result = call(answer, run, start)
+        result = call(answer, read, x)
     except Mistake as mistake:
         for words, message in {
-            "does not require grad": "the graph is cut: start must require a gradient before run "
-            "reads it, and must not be detached afterwards",
-            "backward through the graph a second time": "the graph is gone after the first row: "
-            "keep it with retain_graph=True",
-            "grad can be implicitly created only for scalar": "one gradient belongs to one number: "
-            "take the entries of the end state one by one",
-            "not have been used in the graph": "the end state does not depend on the tensor that "
-            "you ask about: ask for the gradient of the very tensor that run has read",
+            "does not require grad": "the graph is cut: no detach, no no_grad",
+            "backward through the graph a second time": "the graph is gone after the first state: "
+            "ask for all gradients in one call, or keep it with retain_graph=True",
+            "grad can be implicitly created only for scalar": "a gradient belongs to one number: "
+            "take the sum of the last state",
+            "not have been used in the graph": "the last state does not depend on the tensors that "
+            "you ask about: call read(x) once, and use its states for both",
+            "'NoneType' object has no attribute": NOT_KEPT,
+            "is not a leaf Tensor": NOT_KEPT,
         }.items():
             if words in str(mistake):
                 raise Mistake(message) from mistake
         raise
-    if isinstance(result, Tensor) and tuple(result.shape) == (3,):
-        if same(result, wanted.sum(dim=0)):
-            raise Mistake(
-                "this is the gradient of the sum of all outputs: rows of opposite sign cancel in "
-                "it. Take one gradient for each output and stack them"
-            )
-        raise Mistake("this is one row, (d_start,): there is one row for each output")
-    if isinstance(result, Tensor) and tuple(result.shape) == (3, 4):
-        raise Mistake("rows and columns are swapped: row i belongs to output i, (d_end, d_start)")
-    want_tensor(result, (4, 3), "(d_end, d_start)")
+    states = read(x)
+    grads = torch.cat(torch.autograd.grad(states[-1].sum(), states))     # (seq_len, d_hidden)
+    wanted, n = grads.norm(dim=-1), len(x)
+    if isinstance(result, Tensor) and result.numel() == grads.numel():
+        raise Mistake("these are the gradients: want the length (the norm) of each")
+    if isinstance(result, Tensor) and result.shape == (n - 1,):
+        raise Mistake("one size is missing: there is one for each letter, the last one too")
+    if isinstance(result, list | tuple):
+        raise Mistake("a list of sizes came back: join them with torch.stack")
+    want_tensor(result, (n,), "(seq_len,)")
     want_finite(result, "tanh has a finite derivative everywhere")
+    states = read(x)
+    one_step = [torch.autograd.grad(b.sum(), a, retain_graph=True)[0].norm()
+                for a, b in itertools.pairwise(states)]
+    states = read(x)
+    of_all = torch.cat(torch.autograd.grad(sum(s.sum() for s in states), states)).norm(dim=-1)
+    states = read(x)
+    of_square = torch.cat(torch.autograd.grad(states[-1].pow(2).sum(), states)).norm(dim=-1)
     reject_known(result, {
-        "each row holds the sum of all rows before it: .grad adds up. Set it to None, or use "
-        "torch.autograd.grad": wanted.cumsum(dim=0),
-        "every row is the gradient of the summed outputs: take it from one output at a time":
-            wanted.sum(dim=0).expand(4, 3),
-        "all derivatives are 0: the graph is cut somewhere, by detach or no_grad":
-            torch.zeros(4, 3),
+        "last letter first: the sizes must stand in the order of the letters": wanted.flip(0),
+        "the root is missing: the length is the root of the summed squares": wanted**2,
+        "gradients were added with their signs, so they cancel: take the norm": grads.sum(dim=-1),
+        "absolute values were added: the length is the root of the summed squares":
+            grads.abs().sum(dim=-1),
+        "the mean of the absolute values is not the length: take the norm":
+            grads.abs().mean(dim=-1),
+        "this is the largest entry of each gradient: take the norm": grads.abs().amax(dim=-1),
+        "the gradient of the mean of the last state is smaller by its width: take the sum":
+            wanted / grads.size(-1),
+        "these are the sizes of the states, not of the gradients": torch.cat(states).norm(dim=-1),
+        "this is the gradient of the sum of all states: want the last state alone": of_all,
+        "this is the gradient of the squares of the last state: take its sum": of_square,
+        "each step is measured alone: want the gradient of the LAST state at every state":
+            torch.stack([*one_step, wanted[-1]]),
+        "all sizes are 0: the graph is cut somewhere": torch.zeros(n),
+        "every size is divided by the last one: leave them as they are": wanted / wanted[-1],
     })
     if not same(result, wanted):
-        raise Mistake("the shape is right, the numbers are not: row i is the gradient of end[i]")
+        far = (result - wanted).abs().argmax().item()
+        raise Mistake(
+            f"the size at letter {far + 1} of {n} is {result[far]:.5f}, want {wanted[far]:.5f}"
+        )
 
 
 def as_function(answer, d_input: int, d_hidden: int) -> Callable:
@@ -142,12 +179,6 @@ def check_lstm_step(answer):
     sums = from_x + from_state + b_input + b_state
     wanted = lstm(sums, cell_state)
     reject_known(given, {
-        "the gates are cut in the order i, f, o, g: torch keeps them as input, forget, new "
-        "content, output": lstm(sums, cell_state, "ifog"),
-        "input and forget gate are swapped: the first quarter is the input gate":
-            lstm(sums, cell_state, "figo"),
-        "output gate and forget gate are swapped: the output gate is the last quarter":
-            lstm(sums, cell_state, "iogf"),
         "the new content goes through a sigmoid: it is no gate, it may be negative. Use tanh":
             lstm(sums, cell_state, g=torch.sigmoid),
         "the tanh of the cell state is missing: hidden = o * tanh(cell_state)":
@@ -175,6 +206,7 @@ def check_lstm_step(answer):
         "the two states are returned in the wrong order: hidden first, then the cell state":
             wanted.roll(d_hidden, dims=-1),
     })
+    name_the_order(given, sums, cell_state)
     if same(new_cell, cell_state):
         raise Mistake("the cell state is returned as it came: return the new one")
     if not same(new_cell, wanted[:, d_hidden:]):
@@ -185,6 +217,18 @@ def check_lstm_step(answer):
     if same(new_hidden, o * cell_state.tanh()):
         raise Mistake("the hidden state shows the old cell state: use the new one")
     raise Mistake("the cell state is right, the hidden state is not: it is o * tanh(cell_state)")
+
+
+def name_the_order(given: Tensor, sums: Tensor, cell_state: Tensor) -> None:
+    """Say so where the formulas are right and the four pieces are cut in another order."""
+    names = {"i": "input", "f": "forget", "g": "new content", "o": "output"}
+    for order in map("".join, itertools.permutations("ifgo")):
+        if order != "ifgo" and same(given, lstm(sums, cell_state, order)):
+            raise Mistake(
+                "the formulas are right, the order of the gates is not: your pieces are "
+                f"{', '.join(names[letter] for letter in order)}; torch's are input, forget, new "
+                "content, output"
+            )
 
 
 @exercise("2.3")
@@ -199,6 +243,15 @@ def check_gru_step(answer):
     want_tensor(result, (batch, d_hidden), "(batch, d_hidden)")
     want_finite(result, "the new state is a mixture of two bounded vectors")
     reject_known(result, gru_mistakes(x, state, w_input, w_state, b_input, b_state))
+    names = {"r": "reset", "z": "update", "n": "new content"}
+    for order in itertools.permutations("rzn"):
+        mixed_up = torch.cat([torch.arange(3 * d_hidden).chunk(3)[order.index(g)] for g in "rzn"])
+        weights = [part[mixed_up] for part in (w_input, w_state, b_input, b_state)]
+        if order != tuple("rzn") and same(result, torch.gru_cell(x, state, *weights)):
+            raise Mistake(
+                "the formulas are right, the order of the pieces is not: yours are "
+                f"{', '.join(names[g] for g in order)}; torch's are reset, update, new content"
+            )
     if not same(result, torch.gru_cell(x, state, w_input, w_state, b_input, b_state)):
         raise Mistake(
             "the shape is right, the numbers are not: test one gate at a time, with the weights "
@@ -217,7 +270,6 @@ def gru_mistakes(x, state, w_input, w_state, b_input, b_state) -> dict[str, Tens
         return keep * state + (1 - keep) * new
 
     new = torch.tanh(x_new + r * h_new)
-    swapped = torch.tanh(x_new + z * h_new)
     before = torch.tanh(x_new + (r * state) @ w_new.T + b_new)
     return {
         "the two shares are swapped: in torch the update gate z says how much of the OLD state "
@@ -226,8 +278,6 @@ def gru_mistakes(x, state, w_input, w_state, b_input, b_state) -> dict[str, Tens
         "it, bias included: reset * (W state + b)": mixed(before),
         "the reset gate must also multiply the bias of the state: reset * (W state + b)":
             mixed(torch.tanh(x_new + r * (h_new - b_new) + b_new)),
-        "reset and update gate are swapped: torch's first third is the reset gate":
-            mixed(swapped, r),
         "the reset gate is missing": mixed(torch.tanh(x_new + h_new)),
         "the reset gate multiplies the part of x as well: it belongs to the state's part alone":
             mixed(torch.tanh(r * (x_new + h_new))),
