@@ -14,10 +14,10 @@ BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test outputs seeds models clean
+.PHONY: help lab test outputs seeds models one-page clean
 
 help:  # this list
-	@sed -n 's/^\([a-z]*\):[^#]*# /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
 
 # The stamp is written last: an installation that stopped half-way is taken up again.
 $(STAMP): $(REQUIREMENTS)
@@ -53,6 +53,9 @@ seeds: $(STAMP)  # run the lessons with other seeds and list the claims that bre
 models: export OMP_NUM_THREADS = 1
 models: $(STAMP)  # train the models that later lessons load (NB=04; TARGET=fr)
 	$(BIN)/python -m tools.models "$(NB)" $(TARGET)
+
+one-page: $(STAMP)  # write notebooks/transformer_in_one_page.py from the parts in utils
+	$(BIN)/python -m tools.one_page
 
 clean:  # remove the environment and the caches; downloaded corpora stay
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis

@@ -107,7 +107,43 @@ def columns(weights, gold):
     return wrong / total
 
 
+def look(
+    queries, memory, mask, *, fill=-math.inf, dim=-1, scale=1.0, after=False,
+    out=lambda c, w: (c, w),
+):
+    """One look with switches for what people get wrong."""
+    scores = scale * queries @ memory.transpose(1, 2)
+    weights = scores.softmax(dim) * mask if after else filled(scores, mask, fill, dim)
+    return out(weights @ memory, weights)
+
+
+def look_by_numbers(queries, memory, mask):
+    """Right, with einsum and the masked softmax of the course."""
+    scores = torch.einsum("btd,bsd->bts", queries, memory) / memory.shape[-1] ** 0.5
+    weights = attention.masked_softmax(scores, mask)
+    return [torch.einsum("bts,bsd->btd", weights, memory), weights]
+
+
 WRONG = {
+    "check_one_look": [
+        (lambda q, m, k: look(q, m, torch.ones_like(k)), "mask has no effect"),
+        (lambda q, m, k: look(q, m, k, after=True), "masked after the softmax"),
+        (lambda q, m, k: look(q, m, k, fill=0.0), "a score of 0 is no mask"),
+        (lambda q, m, k: look(q, m, k, dim=1), "softmax over the queries"),
+        (lambda q, m, k: look(q, m, ~k, out=lambda c, w: (c, w.nan_to_num())), "upside down"),
+        (lambda q, m, k: look(q, m, k, scale=1 / q.size(-1)), "root of the width"),
+        (lambda q, m, k: look(q, m, k, scale=3.0), "the weights differ"),
+        (lambda q, m, k: look(q, m, k, out=lambda c, w: (w, c)), "the two are exchanged"),
+        (lambda q, m, k: look(q, m, k, out=lambda c, w: (2 * c, w)), "the context differs"),
+        (lambda q, m, k: look(q.detach(), m, k), "no gradient comes back"),
+        (lambda q, m, k: look(q, m, k)[0], "return two tensors"),
+        (
+            lambda q, m, k: look(
+                q, m, k, out=lambda c, w: (c, (q @ m.mT).masked_fill(~k, -math.inf))
+            ),
+            "these are scores",
+        ),
+    ],
     "check_additive_score": [
         (lambda q, k, a, b, v: v(mixed(q, k, a, b)).squeeze(-1), "tanh is missing"),
         (lambda q, k, a, b, v: v(mixed(q, k, a, b)).squeeze(-1).tanh(), "tanh comes too late"),
@@ -139,6 +175,7 @@ WRONG = {
         (lambda s, m: filled(s, m, torch.finfo(s.dtype).min), "gets weight on its padding"),
         (lambda s, m: filled(s, m) / 2, "rows do not sum to 1"),
         (lambda s, m: filled(2 * s, m), "differ from the softmax"),
+        (lambda s, m: attention.masked_softmax(s, m).detach(), "do not detach"),
     ],
     "check_attention_step": [
         (lambda *x: step(*x, ask="old"), "OLD state asks"),
@@ -181,6 +218,11 @@ RIGHT = {
         lambda s, m: filled(s, m).nan_to_num(0.0),
     ],
     "check_attention_step": [step, step_by_numbers],
+    "check_one_look": [
+        look,
+        look_by_numbers,
+        lambda q, m, k: look(q, m, k, scale=q.size(-1) ** -0.5),
+    ],
     "check_alignment_error": [metrics.alignment_error, scored_by_set, scored],
 }
 

@@ -4,6 +4,7 @@ import itertools
 import math
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -207,6 +208,10 @@ WRONG = {
         (lambda h, r, n: clip(h, r, n)[0] / clip(h, r, n)[1], "return two numbers"),
         (lambda h, r, n: (clip(h, r, n)[0] / clip(h, r, n)[1], 1), "do not divide yet"),
         (lambda h, r, n: (clip(h, r, n)[0], max(1, clip(h, r, n)[1])), "no run of three"),
+        (clipped_with(lambda t, n: [frozenset(g) if n == 2 else g for g in grams(t, n)]),
+         "words in their order"),
+        (lambda h, r, n: clip(h, r, n) if h[0] != "a" else (1, 3), "want 0 matches of 3"),
+        (lambda h, r, n: clip(h, r, min(n, 2)), "n any order"),
         (lambda h, r, n: (float("nan"), 4), "is nan"),
         (lambda h, r, n: (0, 4), "want 3 matches of 4"),
         (lambda h, r, n: clip(h, r, n) if n == 1 else (2, 3), "want 1 match of 3"),
@@ -258,6 +263,8 @@ WRONG = {
         (lambda t, e, p: pick(spread(t * e, p), 3, 5), "not the best children"),
         (lambda t, e, p: pick(spread(t / (1 - e.float()) * (1 - e.float()), p), 3, 5),
          "the totals hold nan"),
+        (lambda t, e, p: pick(spread(hidden(t, e), p), t.shape[1], 5), "another beam_size"),
+        (changed(lambda t, a, w, k, v: (t, a.float(), w)), "divide with //"),
         (lambda t, e, p: decoding.beam_step(t, e, p)[0], "return three tensors"),
         (lambda t, e, p: [x.tolist() for x in decoding.beam_step(t, e, p)], "must be a tensor"),
         (lambda t, e, p: (*decoding.beam_step(t, e, p)[:2], torch.zeros(2, 3, 1)), "want shape"),
@@ -283,7 +290,10 @@ RIGHT = {
         lambda h, r: metrics.corpus_bleu(h, r, smooth=False), shape_bleu, by_product,
     ],
     "check_beam_step": [decoding.beam_step, loop_step, sorted_step],
-    "check_beam_test": [judge(), by_score],
+    "check_beam_test": [
+        judge(), by_score, lambda *given: np.bool_(judge()(*given)),
+        lambda *given: torch.tensor(judge()(*given)),
+    ],
 }
 
 N_ARGUMENTS = {"check_clipped_matches": 3, "check_corpus_bleu": 2, "check_beam_step": 3,

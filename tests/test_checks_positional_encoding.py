@@ -13,12 +13,12 @@ from utils.attention import merge_heads, scaled_dot_product_attention, split_hea
 from utils.checks import positional_encoding as lesson
 
 NAN = float("nan")
-SINUSOID, POSITIONS, ROTATE, OFFSET, ATTENTION = (
+SINUSOID, POSITIONS, ROTATE, ATTENTION, WINDOW = (
     lesson.check_sinusoidal_encoding,
     lesson.check_positions,
     lesson.check_rotate,
-    lesson.check_offset_test,
     lesson.check_rotary_attention,
+    lesson.check_window_mask,
 )
 
 
@@ -235,42 +235,33 @@ def times_sinusoid(x, start=0):
     return x * transformer.sinusoidal_encoding(x.size(-2), x.size(-1), x.dtype)
 
 
-# --- 9.4: a test of offsets ------------------------------------------------------------------
+# --- 9.5: a window ---------------------------------------------------------------------------
 
 
-def offsets(pairs=None, shifts=range(30), tolerance=1e-4, other=None):
-    """An answer to 9.4 that looks at some pairs and some shifts."""
-    pairs = pairs or [(m, n) for m in range(9) for n in range(9)]
+def window(rule):
+    """An answer to 9.5 with its own rule, from distance, width, and the positions of keys."""
 
-    def answer(score):
-        for m, n in pairs:
-            for k in shifts:
-                there = other(m, n, k) if other else (m + k, n + k)
-                if abs(score(m, n) - score(*there)) > tolerance:
-                    return False
-        return True
+    def answer(seq_len, width):
+        position = torch.arange(seq_len)
+        return rule(position.unsqueeze(1) - position, width, position)
 
     return answer
 
 
-def offsets_by_table(score, size=31):
-    table = torch.tensor([[score(m, n) for n in range(size)] for m in range(size)])
-    return torch.allclose(table[1:, 1:], table[:-1, :-1], atol=1e-4)
+def window_by_loops(seq_len, width):
+    return torch.tensor([[0 <= i - j < width for j in range(seq_len)] for i in range(seq_len)])
 
 
-def offsets_by_tensor(score):
-    table = torch.tensor([[score(m, n) for n in range(31)] for m in range(31)])
-    return ((table[1:, 1:] - table[:-1, :-1]).abs() < 1e-4).all()
+def window_by_triangles(seq_len, width):
+    past = torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
+    return past & ~past.tril(-width)
 
 
-EVERY = [(m, n) for m in range(9) for n in range(9)]
-
-
-# --- 9.5: into attention ---------------------------------------------------------------------
+# --- 9.4: into attention ---------------------------------------------------------------------
 
 
 def rotary(before=None, inside=None, after=None, values=None, mask_of=None):
-    """An answer to 9.5 of which one step is replaced."""
+    """An answer to 9.4 of which one step is replaced."""
 
     def answer(attention, x, mask=None):
         maps = attention.query_map, attention.key_map, attention.value_map
@@ -336,6 +327,38 @@ def swapped_results(attention, x, mask=None):
     return variants.rotary_attention(attention, x, mask)[::-1]
 
 
+# --- results cut off from their gradient, sizes built in ----------------------------------------
+
+
+def positions_of_ten(d_model, max_len=256):
+    return positions()(10, max_len)
+
+
+def frozen_table(d_model, max_len=256):
+    return positions(keep="parameter")(d_model, max_len).requires_grad_(False)
+
+
+def turn_for_ten(x, start=0):
+    even(x.size(-1))
+    pos = torch.arange(x.size(-2), dtype=x.dtype).unsqueeze(1) + start
+    theta = pos / 10000 ** (torch.arange(0, x.size(-1), 2, dtype=x.dtype) / 10)
+    a, b, cos, sin = x[..., 0::2], x[..., 1::2], theta.cos(), theta.sin()
+    return torch.stack([a * cos - b * sin, a * sin + b * cos], dim=-1).flatten(-2)
+
+
+def rotary_of_three_heads(attention, x, mask=None):
+    maps = attention.query_map, attention.key_map, attention.value_map
+    q, k, v = (split_heads(map_(x), 3 if x.size(-1) % 3 == 0 else 1) for map_ in maps)
+    context, weights = scaled_dot_product_attention(
+        variants.rotate(q), variants.rotate(k), v, mask)
+    return attention.output_map(merge_heads(context)), weights
+
+
+def rotary_without_gradient(attention, x, mask=None):
+    with torch.no_grad():
+        return variants.rotary_attention(attention, x, mask)
+
+
 RIGHT = [
     (SINUSOID, transformer.sinusoidal_encoding),
     (SINUSOID, sinusoid_by_loops),
@@ -349,12 +372,12 @@ RIGHT = [
     (ROTATE, turn()),
     (ROTATE, turn_by_complex),
     (ROTATE, halves()),
-    (OFFSET, offsets()),
-    (OFFSET, offsets_by_table),
-    (OFFSET, offsets_by_tensor),
     (ATTENTION, variants.rotary_attention),
     (ATTENTION, rotary()),
     (ATTENTION, lambda *given: list(rotary()(*given))),
+    (WINDOW, variants.window_mask),
+    (WINDOW, window_by_loops),
+    (WINDOW, window_by_triangles),
 ]
 
 # check, wrong answer, words of its own message
@@ -466,6 +489,10 @@ WRONG = [
      "got RuntimeError"),
     (POSITIONS, positions(grow=1), "nothing was raised"),
     (POSITIONS, positions(keep="parameter"), "is a parameter"),
+    (POSITIONS, frozen_table, "frozen parameter"),
+    (POSITIONS, positions_of_ten, "wrong for 6 and 40"),
+    (POSITIONS, positions(forward=lambda table, x, start: x.detach() + table[start :][: x.size(1)]),
+     "no gradient comes back to the tokens"),
     (POSITIONS, positions(keep="attribute"), "plain attribute"),
     (POSITIONS, positions(keep="fleeting"), "not persistent"),
     (POSITIONS, Computed, "is empty"),
@@ -501,24 +528,22 @@ WRONG = [
     (ROTATE, odd_turn_runs, "d_k must be even"),
     (ROTATE, lambda x, start=0: variants.rotate(x, start) * NAN, "numbers finite"),
     (ROTATE, lambda x, start=0: variants.rotate(x, start)[..., ::2], "want shape"),
-    (OFFSET, lambda score: True, "never calls"),
-    (OFFSET, lambda score: False, "of the same offset m - n"),
-    (OFFSET, offsets(pairs=[(5, 3)], shifts=[2]), "looks at 2 pairs"),
-    (OFFSET, offsets(pairs=[(5, 3)]), "one offset alone"),
-    (OFFSET, offsets(tolerance=0), "Do not compare with =="),
-    (OFFSET, offsets(tolerance=0.3, shifts=range(1, 4)), "too wide"),
-    (OFFSET, offsets(other=lambda m, n, k: (n, m)), "has a sign"),
-    (OFFSET, offsets(pairs=[(m, m) for m in range(9)] + [(m + 1, m) for m in range(9)]),
-     "offsets 0 and 1 alone"),
-    (OFFSET, offsets(pairs=[(m, n) for m, n in EVERY if m >= n]), "keys before the query"),
-    (OFFSET, offsets(pairs=[(m, n) for m, n in EVERY if m <= n]), "keys after the query"),
-    (OFFSET, offsets(shifts=[2, 4, 20]), "odd steps"),
-    (OFFSET, offsets(pairs=[(m, n) for m, n in EVERY if m < 5 and n < 5], shifts=range(4)),
-     "after position 12"),
-    (OFFSET, offsets(pairs=[(m + 2, n + 2) for m, n in EVERY]), "begin at position 0"),
-    (OFFSET, offsets(shifts=[15]), "exceptions at some"),
-    (OFFSET, lambda score: offsets_by_table(score, 25), "after position 25"),
-    (OFFSET, lambda score: score(3, 1), "got float"),
+    (WINDOW, window(lambda d, w, k: ~((d >= 0) & (d < w))), "turned round"),
+    (WINDOW, window(lambda d, w, k: (d <= 0) & (d > -w)), "rows and columns are exchanged"),
+    (WINDOW, window(lambda d, w, k: d >= 0), "the past has no end"),
+    (WINDOW, window(lambda d, w, k: d.abs() < w), "sees its future"),
+    (WINDOW, window(lambda d, w, k: d < w), "all of its future"),
+    (WINDOW, window(lambda d, w, k: (d >= 0) & (d <= w)), "too wide"),
+    (WINDOW, window(lambda d, w, k: (d >= 0) & (d < w - 1)), "too narrow"),
+    (WINDOW, window(lambda d, w, k: (d > 0) & (d < w)), "the first one sees nothing"),
+    (WINDOW, window(lambda d, w, k: (d > 0) & (d <= w)), "its own place counts"),
+    (WINDOW, window(lambda d, w, k: d >= w), "near past hidden"),
+    (WINDOW, window(lambda d, w, k: (d >= 0) & (k < w)), "move along"),
+    (WINDOW, window(lambda d, w, k: k.unsqueeze(1) // w == k // w), "1 places back"),
+    (WINDOW, window(lambda d, w, k: (d >= 0) & (k.unsqueeze(1) // w == k // w)), "into blocks"),
+    (WINDOW, window(lambda d, w, k: (d >= 0) & (d < 3)), "wrong for 9 and 5"),
+    (WINDOW, window(lambda d, w, k: ((d >= 0) & (d < w)).float()), "want bool"),
+    (WINDOW, window(lambda d, w, k: ((d >= 0) & (d < w))[None]), "want shape (seq_len, seq_len)"),
     (ATTENTION, rotary(inside=both(lambda q: q)), "nothing is turned, or"),
     (ATTENTION, rotary(inside=lambda q, k: (variants.rotate(q), k)), "only the queries"),
     (ATTENTION, rotary(inside=lambda q, k: (q, variants.rotate(k))), "only the keys"),
@@ -563,6 +588,14 @@ WRONG = [
     (ATTENTION, lambda *given: rotary()(*given)[0], "two tensors"),
     (ATTENTION, rotary(after=lambda a, c, x: c.sum(1)), "of output"),
     (ATTENTION, lambda a, x, mask=None: (x, x), "of weights"),
+    (ROTATE, lambda x, start=0: variants.rotate(x.detach(), start), "no gradient comes back to x"),
+    (ROTATE, turn_for_ten, "right for 7 tokens of d_k 10"),
+    (ATTENTION, rotary_of_three_heads, "right for 3 heads"),
+    (ATTENTION, rotary_without_gradient, "no gradient comes back to any map"),
+    (ATTENTION, rotary(inside=lambda q, k: (variants.rotate(q), variants.rotate(k.detach()))),
+     "no gradient comes back to key_map"),
+    (ATTENTION, rotary(values=lambda q, k, v: v.detach()),
+     "no gradient comes back to value_map"),
 ]
 
 
@@ -579,7 +612,7 @@ class ForwardFails(nn.Module):
         raise TypeError("no")
 
 
-CHECKS = [SINUSOID, POSITIONS, ROTATE, OFFSET, ATTENTION]
+CHECKS = [SINUSOID, POSITIONS, ROTATE, ATTENTION, WINDOW]
 HOSTILE = [
     *judging.HOSTILE,
     (lambda *given: 7, "want"),

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from utils import checks, decoding, metrics, training
+from utils.recurrent import RNNDecoder, last_state
 
 
 def walk(
@@ -26,6 +27,20 @@ def walk(
         out.append(token)
         done = done | (token == eos)
         if (until == "all" and done.all()) or (until == "any" and done.any()):
+            break
+    return torch.cat(out, dim=1)
+
+
+def feeds_bos(model, src, mask, bos, eos, max_len):
+    """Wrong: <bos> at every step; only a counting model would not notice."""
+    memory, state = model.encode(src, mask), None
+    token, out = torch.full((len(src), 1), bos), []
+    done = torch.zeros(len(src), 1, dtype=torch.bool)
+    for _ in range(max_len):
+        logits, state = model.decode(token, memory, mask, state)
+        out.append(logits[:, -1:].argmax(-1).masked_fill(done, eos))
+        done = done | (out[-1] == eos)
+        if done.all():
             break
     return torch.cat(out, dim=1)
 
@@ -94,9 +109,87 @@ def scored(
     return final(total / count)
 
 
+def own_pad(model, batches):
+    """Right: the pad id of the vocabulary."""
+    return scored(model, batches, pad=batches.tgt_vocab.pad_id)
+
+
+def by_names(model, batches):
+    """Right, written with the names of a Batch and the size of the vocabulary."""
+    model.eval()
+    losses = []
+    for batch in batches:
+        logits = model(batch.src, batch.src_mask, batch.tgt[:, :-1])
+        flat = logits.reshape(-1, len(batches.tgt_vocab))
+        wanted = batch.tgt[:, 1:].reshape(-1)
+        each = F.cross_entropy(flat, wanted, reduction="none")
+        losses.append(each[wanted != batches.tgt_vocab.pad_id])
+    return torch.cat(losses).mean().exp().item()
+
+
 def by_hand_loss(logits, tgt_out, pad_id):
     p = logits.softmax(-1).gather(2, tgt_out.unsqueeze(2)).squeeze(2)
     return -p.log()[tgt_out != pad_id].sum()
+
+
+class Mine(nn.Module):
+    """A decoder from the stub, with a switch for each thing that people get wrong."""
+
+    start = staticmethod(last_state)
+    keep, axis, result = "given", 0, "both"
+
+    def __init__(self, vocab_size, d_model):
+        super().__init__()
+        self.embedding = nn.Embedding(vocab_size, d_model)
+        self.rnn = nn.GRU(d_model, d_model, batch_first=True)
+        self.out = nn.Linear(d_model, vocab_size)
+
+    def forward(self, tgt, memory, src_mask, state=None):
+        if state is None or self.keep == "never":
+            state = self.start(memory, src_mask)
+        states, last = self.rnn(self.embedding(tgt), state.unsqueeze(0))
+        last = last if self.axis is None else last.squeeze(self.axis)
+        return {
+            "both": (self.out(states), last),
+            "states": (states, last),
+            "logits": self.out(states),
+            "last place": (self.out(states[:, -1:]), last),
+            "old state": (self.out(states), state),
+            "shares": (self.out(states).softmax(-1), last),
+            "twice": (self.out(states), 2 * last),
+        }[self.result]
+
+
+def decoder(**switches):
+    return type("Switched", (Mine,), switches)
+
+
+class StepByStep(Mine):
+    """Right, written with a loop over the words."""
+
+    def forward(self, tgt, memory, src_mask, state=None):
+        if state is None:
+            lengths = src_mask.sum(dim=(1, 2))
+            state = memory[torch.arange(len(memory)), lengths - 1]
+        rows = []
+        for column in tgt.T:
+            _, state = self.rnn(self.embedding(column).unsqueeze(1), state[None])
+            state = state[0]
+            rows.append(self.out(state))
+        return torch.stack(rows, dim=1), state
+
+
+class NoOut(Mine):
+    def __init__(self, vocab_size, d_model):
+        super().__init__(vocab_size, d_model)
+        del self.out
+
+
+class Adds(Mine):
+    def forward(self, tgt, memory, src_mask, state=None):
+        if state is not None:
+            state = state + last_state(memory, src_mask)
+        return super().forward(tgt, memory, src_mask, state)
 
 
 def ce(logits, tgt_out, **options):
@@ -108,6 +201,8 @@ WRONG = {
         (lambda tgt: (tgt[:, 1:], tgt[:, 1:]), "same tokens"),
         (lambda tgt: (tgt[:, :-1], tgt[:, 1:-1]), "<eos> is missing"),
         (lambda tgt: (tgt[:, :-2], tgt[:, 2:]), "two steps ahead"),
+        (lambda tgt: (tgt[:, 1:-1], tgt[:, 2:]), "first pair is lost"),
+        (lambda tgt: (tgt[:, :5], tgt[:, 1:6]), "one of another size"),
         (lambda tgt: (tgt[:, 1:], tgt[:, :-1]), "must begin with <bos>"),
         (lambda tgt: (tgt[:, :-1], tgt), "<bos> stands among the outputs"),
         (lambda tgt: (tgt, tgt[:, 1:]), "6 inputs for 5 outputs"),
@@ -128,16 +223,27 @@ WRONG = {
         (lambda z, y, pad: ce(z, y, ignore_index=pad, reduction="none"), "want one number"),
         (lambda z, y, pad: z.sum() * float("nan"), "is nan"),
         (lambda z, y, pad: by_hand_loss(z, y, pad) + 1, "add up -log p"),
+        (lambda z, y, pad: by_hand_loss(z, y, 3), "use the pad_id that was given"),
+        (lambda z, y, pad: by_hand_loss(z.detach(), y, pad), "carries no gradient"),
     ],
-    "check_hand_over": [
-        (lambda states, last, n: states, "states of every position"),
-        (lambda states, last, n: states[:, -1], "one layer's state only"),
-        (lambda states, last, n: last, "choose which to hand over"),
-        (lambda states, last, n: last[:n], "LOWEST"),
-        (lambda states, last, n: last.reshape(n, -1, last.shape[-1]), "reshape has mixed"),
-        (lambda states, last, n: last[-n:].flip(0), "upside down"),
-        (lambda states, last, n: last[-n:].tanh(), "pick, do not compute"),
-        (lambda states, last, n: last[-n:].transpose(0, 1)[:1], "want shape"),
+    "check_decoder": [
+        (decoder(start=lambda self, m, mask: torch.zeros(len(m), m.shape[2])), "starts from zeros"),
+        (decoder(start=lambda self, m, mask: m[:, -1]), "the last COLUMN"),
+        (decoder(start=lambda self, m, mask: m[:, 0]), "after the FIRST word"),
+        (decoder(start=lambda self, m, mask: m.mean(1)), "the mean of all states"),
+        (decoder(start=lambda self, m, mask: last_state(m, mask).tanh()), "are not those of"),
+        (decoder(start=lambda self, m, mask: last_state(m, mask).detach()), "no gradient"),
+        (decoder(keep="never"), "is not used"),
+        (Adds, "start the GRU from that state alone"),
+        (decoder(axis=None), "(1, batch, d_model): squeeze"),
+        (decoder(axis=(0, 1)), "squeeze axis 0 alone"),
+        (decoder(result="states"), "these are states of the GRU"),
+        (decoder(result="logits"), "return two things"),
+        (decoder(result="last place"), "one place only"),
+        (decoder(result="old state"), "that it began with"),
+        (decoder(result="shares"), "return the logits"),
+        (decoder(result="twice"), "is not the GRU's last state"),
+        (NoOut, "no self.out"),
     ],
     "check_greedy_decode": [
         (lambda *a: walk(*a, until="any"), "stops at the first <eos>"),
@@ -150,6 +256,8 @@ WRONG = {
         (lambda *a: walk(*a[:5], 9), "must end after max_len"),
         (lambda *a: walk(*a)[0], "want token ids of shape"),
         (lambda *a: walk(*a).clamp(max=6), "argmax"),
+        (feeds_bos, "must read the word that it wrote"),
+        (lambda m, s, k, b, e, n: walk(m, s, k, b, 1, n), "use bos_id and eos_id"),
     ],
     "check_perplexity": [
         (lambda m, b: scored(m, b, per_batch="losses"), "mean of the batch means"),
@@ -161,7 +269,8 @@ WRONG = {
         (lambda m, b: scored(m, b, shift=0), "shift the target first"),
         (free_running, "feeds the TRUE words"),
         (lambda m, b: scored(m, b, evaluate=False), "dropout is on"),
-        (lambda m, b: scored(m, b) + 1, "number of real tokens"),
+        (lambda m, b: scored(m, b, pad=3), "use batches.tgt_vocab.pad_id"),
+        (lambda m, b: own_pad(m, b) + 1, "number of real tokens"),
     ],
 }
 
@@ -169,27 +278,30 @@ RIGHT = {
     "check_shift_target": [
         training.shift_target,
         lambda tgt: [tgt.narrow(1, 0, tgt.shape[1] - 1), tgt.narrow(1, 1, tgt.shape[1] - 1)],
-        lambda tgt: tuple(tgt[:, torch.arange(5) + k] for k in (0, 1)),
+        lambda tgt: tuple(tgt[:, torch.arange(tgt.shape[1] - 1) + k] for k in (0, 1)),
     ],
     "check_token_loss": [
         training.token_loss,
         by_hand_loss,
         lambda z, y, pad: sum(
-            ce(z[i : i + 1], y[i : i + 1], ignore_index=pad, reduction="sum").item()
-            for i in range(2)
+            ce(z[i : i + 1], y[i : i + 1], ignore_index=pad, reduction="sum")
+            for i in range(len(z))
         ),
     ],
-    "check_hand_over": [
-        lambda states, last, n: last[-n:],
-        lambda states, last, n: torch.stack([last[len(last) - n + i] for i in range(n)]),
-    ],
+    "check_decoder": [RNNDecoder, Mine, StepByStep],
     "check_greedy_decode": [decoding.greedy_decode, whole_prefix, walk],
     "check_perplexity": [
         metrics.perplexity,
-        scored,
+        lambda m, b: own_pad(m, b),
+        by_names,
         lambda m, b: math.exp(
-            sum(training.token_loss(m.eval()(s, k, t[:, :-1]), t[:, 1:], 3).item() for s, k, t in b)
-            / sum((t[:, 1:] != 3).sum().item() for _, _, t in b)
+            sum(
+                training.token_loss(
+                    m.eval()(s, k, t[:, :-1]), t[:, 1:], b.tgt_vocab.pad_id
+                ).item()
+                for s, k, t in b
+            )
+            / sum((t[:, 1:] != b.tgt_vocab.pad_id).sum().item() for _, _, t in b)
         ),
     ],
 }
@@ -253,6 +365,6 @@ def test_hostile_answers_are_refused_in_one_sentence(name, kind):
     assert 10 < len(verdict.message) < 300 and "\n" not in verdict.message
 
 
-@pytest.mark.parametrize("name", ["check_shift_target", "check_token_loss", "check_hand_over"])
+@pytest.mark.parametrize("name", ["check_shift_target", "check_token_loss"])
 def test_changing_the_input_is_named(name):
     assert "in place" in getattr(checks, name)(change_input).message

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
 import pytest
 import torch
 
@@ -134,6 +135,8 @@ RIGHT_VOCABULARIES = [
     right_vocabulary,
     vocabulary(),
     vocabulary(kind=tuple),
+    vocabulary(kind=np.array),
+    vocabulary(kind=lambda ids: [np.int64(n) for n in ids]),
     lambda train, valid, test, specials, n, tokens: Vocabulary(train, n, specials).encode(tokens),
 ]
 
@@ -185,6 +188,14 @@ def one_for_all_full(states, mask):
     return at(states, positions.clamp(min=0)) * (lengths > 0)[:, None]
 
 
+def only_four_rows(states, mask):
+    """The number of sentences of the example is built in."""
+    last = (lengths_of(mask) - 1).clamp(min=0)
+    found = states[torch.arange(4) % len(states), last[torch.arange(4) % len(states)]]
+    found = torch.cat([found, found.new_zeros(len(states), states.size(2))])[: len(states)]
+    return found * (lengths_of(mask) > 0)[:, None]
+
+
 WRONG_STATES = [
     (lambda states, mask: states[:, -1], "the state after the padding"),
     (lambda states, mask: states[:, lengths_of(mask).max() - 1], "end of the longest sentence"),
@@ -202,6 +213,9 @@ WRONG_STATES = [
     (lambda states, mask: -last_state(states, mask), "it is something else"),
     (one_for_all_full, "a full row goes wrong"),
     (lambda states, mask: last_state(states, mask).T, "want shape"),
+    (lambda states, mask: last_state(states, mask).detach(), "no gradient"),
+    (only_four_rows, "goes wrong"),
+    (lambda states, mask: last_state(states, mask).squeeze(), "for a batch of 1"),
 ]
 
 
@@ -288,6 +302,9 @@ RIGHT_ROWS = [
     right_rows,
     right_rows_by_loop,
     lambda train, test, vocab: set(right_rows(train, test, vocab)),
+    lambda train, test, vocab: np.where([t in train for t in test]),
+    lambda train, test, vocab: np.where([t in train for t in test])[0],
+    lambda train, test, vocab: torch.tensor([t in train for t in test]).nonzero().flatten(),
 ]
 
 # ---- all four ----

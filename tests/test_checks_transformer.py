@@ -1,4 +1,4 @@
-"""The checks of notebook 11 accept right answers and name each wrong one."""
+"""The checks of lesson 11 accept right answers and name each wrong one."""
 
 import copy
 
@@ -8,83 +8,245 @@ import torch
 from judging import passes, refuses, tells_apart
 from torch import nn
 
-from utils.attention import causal_mask
+from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks import transformer as lesson
-from utils.checks.transformer import torch_output
+from utils.decoding import greedy_decode
 from utils.probes import at_rest, future_leak, other_tokens
-from utils.text import padding_mask
-from utils.transformer import make_masks
+from utils.transformer import (
+    AddNorm,
+    Decoder,
+    DecoderLayer,
+    Encoder,
+    FeedForward,
+    TokenEmbedding,
+    Transformer,
+)
 
-MASKS, CROSS, LEAK, BOTH = (
-    lesson.check_make_masks,
-    lesson.check_cross_attention,
+LAYER, WHOLE, WRITE, LEAK, MEMORY = (
+    lesson.check_decoder_layer,
+    lesson.check_transformer,
+    lesson.check_write,
     lesson.check_leak_test,
-    lesson.check_both_outputs,
+    lesson.check_decoder_from_memory,
 )
 
 
-# ---- 11.1 ----
+# ---- 11.1 and 11.5 ----
 
 
-def masks_by_loops(src, tgt, pad_id, tgt_pad_id=None):
-    tgt_pad_id = pad_id if tgt_pad_id is None else tgt_pad_id
-    src_mask = torch.tensor([[[token != pad_id for token in row]] for row in src.tolist()])
-    tgt_mask = torch.tensor([
-        [[row[j] != tgt_pad_id and j <= i for j in range(len(row))] for i in range(len(row))]
-        for row in tgt.tolist()
-    ])
-    return src_mask, tgt_mask
+def layer(forward, base=DecoderLayer):
+    """A class with the parts of DecoderLayer and another forward."""
+    return type("Layer", (base,), {"forward": forward})
 
 
-def masks_of_one_id(src, tgt, pad_id):
-    places = torch.arange(tgt.size(1))
-    past = places[:, None] >= places
-    return [src.ne(pad_id)[:, None], tgt.ne(pad_id)[:, None].logical_and(past)]
+def steps(first=lambda s, y, m, t, k: s.attention(y, y, y, t)[0],
+          second=lambda s, y, m, t, k: s.cross_attention(y, m, m, k)[0],
+          last=lambda s, y, m, t, k: s.feed_forward(y)):
+    """A layer whose sub-layers are these, each in its AddNorm."""
+    def forward(self, x, memory, tgt_mask, src_mask):
+        for norm, step in zip((self.add_norm1, self.add_norm2, self.add_norm3),
+                              (first, second, last)):
+            x = norm(x, lambda y, step=step: step(self, y, memory, tgt_mask, src_mask))
+        return x
+    return layer(forward)
 
 
-def masks_of_any(*given):
-    return make_masks(*given)
+def first(choose):
+    return steps(first=lambda s, y, m, t, k: s.attention(*choose(y, m, t, k))[0])
 
 
-def src_as(change):
-    """An answer to 11.1 whose source mask is changed: change(src, pad_id, tgt_pad_id)."""
-    def answer(src, tgt, pad_id, tgt_pad_id=None):
-        _, tgt_mask = make_masks(src, tgt, pad_id, tgt_pad_id)
-        return change(src, pad_id, pad_id if tgt_pad_id is None else tgt_pad_id), tgt_mask
-    return answer
+def second(choose):
+    return steps(second=lambda s, y, m, t, k: s.cross_attention(*choose(y, m, t, k))[0])
 
 
-def tgt_as(change):
-    """An answer to 11.1 whose target mask is changed: change(real keys, past)."""
-    def answer(src, tgt, pad_id, tgt_pad_id=None):
-        src_mask, _ = make_masks(src, tgt, pad_id, tgt_pad_id)
-        real = tgt != (pad_id if tgt_pad_id is None else tgt_pad_id)
-        return src_mask, change(real, causal_mask(tgt.size(1)))
-    return answer
+class OtherNames(nn.Module):
+    """The parts have other names, stand in a list, and are called by keyword."""
+
+    def __init__(self, d_model, n_heads, d_ff, dropout=0.0, pre_norm=False):
+        super().__init__()
+        self.looks = nn.ModuleList(MultiHeadAttention(d_model, n_heads) for _ in range(2))
+        self.net = FeedForward(d_model, d_ff, dropout)
+        self.norms = nn.ModuleList(AddNorm(d_model, dropout, pre_norm) for _ in range(3))
+
+    def forward(self, x, memory, tgt_mask=None, src_mask=None):
+        def past(y):
+            output, _ = self.looks[0](query=y, key=y, value=y, mask=tgt_mask)
+            return output
+
+        def source(y):
+            return self.looks[1](y, key=memory, value=memory, mask=src_mask)[0]
+
+        for norm, step in zip(self.norms, (past, source, self.net)):
+            x = norm(x, step)
+        return x
 
 
-def real(src, pad_id):
-    return padding_mask(src, pad_id)
+def built(change):
+    """DecoderLayer whose __init__ gets its five arguments changed."""
+    def start(self, *sizes):
+        DecoderLayer.__init__(self, *change(*sizes))
+    return type("Layer", (DecoderLayer,), {"__init__": start, "forward": DecoderLayer.forward})
+
+
+def order_turned(self, x, memory, tgt_mask, src_mask):
+    x = self.add_norm1(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
+    x = self.add_norm2(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+    return self.add_norm3(x, self.feed_forward)
+
+
+def net_between(self, x, memory, tgt_mask, src_mask):
+    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+    x = self.add_norm2(x, self.feed_forward)
+    return self.add_norm3(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
+
+
+def one_attention(self, x, memory, tgt_mask, src_mask):
+    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+    x = self.add_norm2(x, lambda y: self.attention(y, memory, memory, src_mask)[0])
+    return self.add_norm3(x, self.feed_forward)
+
+
+def one_norm(self, x, memory, tgt_mask, src_mask):
+    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+    x = self.add_norm1(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
+    return self.add_norm1(x, self.feed_forward)
+
+
+def not_handed_on(self, x, memory, tgt_mask, src_mask):
+    self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+    self.add_norm2(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
+    return self.add_norm3(x, self.feed_forward)
+
+
+def with_weights(self, x, memory, tgt_mask, src_mask):
+    return DecoderLayer.forward(self, x, memory, tgt_mask, src_mask), None
+
+
+def nothing_asked(self, x, memory, tgt_mask, src_mask):
+    return x
+
+
+def in_no_grad(self, *given):
+    with torch.no_grad():
+        return DecoderLayer.forward(self, *given)
+
+
+def memory_detached(self, x, memory, tgt_mask, src_mask):
+    return DecoderLayer.forward(self, x, memory.detach(), tgt_mask, src_mask)
+
+
+def x_detached(self, x, memory, tgt_mask, src_mask):
+    return DecoderLayer.forward(self, x.detach(), memory, tgt_mask, src_mask)
 
 
 # ---- 11.2 ----
 
 
-def by_keywords(attention, x, words, memory, tgt_mask, src_mask):
-    return attention(query=x, key=memory, value=memory, mask=src_mask)
+class Parts(nn.Module):
+    """What the stub of 11.2 gives."""
+
+    def __init__(self, n_src, n_tgt, d_model=64, n_heads=4, n_layers=2, d_ff=128):
+        super().__init__()
+        sizes = n_layers, d_model, n_heads, d_ff, 0.0, True
+        self.encoder, self.decoder = Encoder(*sizes), Decoder(*sizes)
+        self.src_embedding = TokenEmbedding(n_src, d_model)
+        self.tgt_embedding = TokenEmbedding(n_tgt, d_model)
+        self.out = nn.Linear(d_model, n_tgt)
+
+    def encode(self, src, src_mask):
+        return self.encoder(self.src_embedding(src), src_mask)
 
 
-def as_a_list(attention, x, words, memory, tgt_mask, src_mask):
-    output, weights = attention(x, memory, memory, src_mask.unsqueeze(1))
-    return [output, weights]
+def whole(decoded=None, **methods):
+    """A class with the parts of the stub; decoded(self, y, memory, past, src_mask) is forward."""
+    def forward(self, src, src_mask, tgt):
+        y, memory = self.tgt_embedding(tgt), self.encode(src, src_mask)
+        return decoded(self, y, memory, causal_mask(tgt.size(1)), src_mask)
+    return type("Whole", (Parts,), {"forward": forward} | methods)
 
 
-def wired(choose):
-    """An answer to 11.2: choose(x, words, memory, tgt_mask, src_mask) gives q, k, v, mask."""
-    return lambda attention, *given: attention(*choose(*given))
+def right(self, y, memory, past, src_mask):
+    return self.out(self.decoder(y, memory, past, src_mask))
+
+
+def encoded(change):
+    return whole(right, encode=change)
+
+
+def loops(self, src, src_mask, tgt):
+    memory, x = self.src_embedding(src), self.tgt_embedding(tgt)
+    for part in self.encoder.layers:
+        memory = part(memory, src_mask)
+    memory = self.encoder.norm(memory)
+    past = torch.arange(tgt.size(1))[:, None] >= torch.arange(tgt.size(1))
+    for part in self.decoder.layers:
+        x = part(x, memory, past, src_mask)
+    return self.out(self.decoder.norm(x))
+
+
+def forward_of(method):
+    return whole(forward=method)
+
+
+def decoder_reads_words(self, src, src_mask, tgt):
+    past = causal_mask(tgt.size(1))
+    return self.out(self.decoder(self.tgt_embedding(tgt), self.src_embedding(src), past, src_mask))
+
+
+def one_embedding(self, src, src_mask, tgt):
+    past = causal_mask(tgt.size(1))
+    return self.out(self.decoder(self.src_embedding(tgt), self.encode(src, src_mask), past,
+                                 src_mask))
 
 
 # ---- 11.3 ----
+
+
+def write(model, src, src_mask, bos_id, eos_id, max_len=40):
+    tgt = torch.full((1, 1), bos_id)
+    while tgt.size(1) <= max_len and tgt[0, -1] != eos_id:
+        word = model(src, src_mask, tgt)[:, -1:].argmax(dim=-1)
+        tgt = torch.cat([tgt, word], dim=1)
+    return tgt
+
+
+def write_by_list(model, src, src_mask, bos_id, eos_id, max_len):
+    words = [bos_id]
+    for _ in range(max_len):
+        words.append(model(src, src_mask, torch.tensor([words]))[0, -1].softmax(-1).argmax().item())
+        if words[-1] == eos_id:
+            break
+    return torch.tensor([words])
+
+
+def written(step=lambda logits: logits[:, -1:].argmax(dim=-1), start=lambda bos, eos: bos,
+            read=lambda tgt: tgt, stop=lambda word, bos, eos: word == eos, most=lambda n: n,
+            give=lambda tgt, eos: tgt):
+    """A loop with one fault in its arguments."""
+    def answer(model, src, src_mask, bos_id, eos_id, max_len):
+        tgt = torch.full((1, 1), start(bos_id, eos_id))
+        for _ in range(most(max_len)):
+            tgt = torch.cat([tgt, step(model(src, src_mask, read(tgt)))], dim=1)
+            if stop(tgt[0, -1], bos_id, eos_id):
+                break
+        return give(tgt, eos_id)
+    return answer
+
+
+def new_word_first(model, src, src_mask, bos_id, eos_id, max_len):
+    tgt = torch.full((1, 1), bos_id)
+    while tgt.size(1) <= max_len and tgt[0, -1] != eos_id:
+        tgt = torch.cat([model(src, src_mask, tgt)[:, -1:].argmax(-1), tgt], dim=1)
+    return tgt
+
+
+def spoils_src(model, src, *given):
+    tokens = write(model, src, *given)
+    src.zero_()
+    return tokens
+
+
+# ---- 11.4 ----
 
 
 def leak_by_hand(model, src, src_mask, tgt, limit=1e-5, start=0, rows=slice(None), near=False):
@@ -197,157 +359,106 @@ def changed_to(token):
     return answer
 
 
-# ---- 11.4 ----
-
-
-def outputs(encoder, decoder, theirs, src, tgt, src_mask, tgt_mask, *, first=None, last=None,
-            ours=None, torchs=None, evaluate=("encoder", "decoder", "theirs")):
-    """Both outputs; the faults are in the arguments."""
-    models = dict(encoder=encoder, decoder=decoder, theirs=theirs)
-    for name in evaluate:
-        models[name].eval()
-    first, last = first or theirs.encoder.norm, last or theirs.decoder.norm
-    masks = ours(src_mask, tgt_mask) if ours else (src_mask, tgt_mask)
-    memory = first(encoder(src, masks[0]))
-    own = last(decoder(tgt, memory, masks[1], masks[0])[0])
-    return own, (torchs or torch_output)(theirs, src, tgt, src_mask, tgt_mask)
-
-
-def wrong(**faults):
-    return lambda *given: outputs(*given, **faults)
-
-
-def norms_exchanged(encoder, decoder, theirs, *given):
-    return outputs(encoder, decoder, theirs, *given,
-                   first=theirs.decoder.norm, last=theirs.encoder.norm)
-
-
-def embeddings_read(encoder, decoder, theirs, src, tgt, src_mask, tgt_mask):
-    _, torchs = outputs(encoder, decoder, theirs, src, tgt, src_mask, tgt_mask)
-    return theirs.decoder.norm(decoder(tgt, src, tgt_mask, src_mask)[0]), torchs
-
-
-def flipped(*flip):
-    return wrong(torchs=lambda *given: torch_output(*given, flip))
-
-
-def called(**changes):
-    """Torch called with other masks: name=function of (hidden, future)."""
-    def torchs(theirs, src, tgt, src_mask, tgt_mask):
-        hidden = ~src_mask.squeeze(1)
-        masks = dict(tgt_mask=~tgt_mask, src_key_padding_mask=hidden,
-                     memory_key_padding_mask=hidden) | changes
-        return theirs(src.transpose(0, 1), tgt.transpose(0, 1), **masks).transpose(0, 1)
-    return wrong(torchs=torchs)
-
-
-def batch_first(theirs, src, tgt, src_mask, tgt_mask):
-    return theirs(src, tgt, tgt_mask=~tgt_mask)
-
-
-def not_turned_back(*given):
-    return torch_output(*given).transpose(0, 1)
-
-
-def by_layers(encoder, decoder, theirs, src, tgt, src_mask, tgt_mask):
-    """Both outputs with no use of our stacks' forward and with float masks for torch."""
-    for model in (encoder, decoder, theirs):
-        model.train(False)
-    x, memory = tgt, src
-    for layer in encoder.layers:
-        memory = layer(memory, src_mask)
-    memory = theirs.encoder.norm(memory)
-    for layer in decoder.layers:
-        x, _ = layer(x, memory, tgt_mask, src_mask)
-    hidden = torch.zeros(src.shape[:2]).masked_fill(~src_mask[:, 0], -torch.inf)
-    future = nn.Transformer.generate_square_subsequent_mask(tgt.size(1))
-    torchs = theirs(src.permute(1, 0, 2), tgt.permute(1, 0, 2), tgt_mask=future,
-                    src_key_padding_mask=hidden, memory_key_padding_mask=hidden)
-    return [theirs.decoder.norm(x), torchs.permute(1, 0, 2)]
-
-
 RIGHT = [
-    (MASKS, make_masks),
-    (MASKS, masks_by_loops),
-    (MASKS, masks_of_one_id),
-    (MASKS, masks_of_any),
-    (CROSS, wired(lambda x, words, memory, tgt_mask, src_mask: (x, memory, memory, src_mask))),
-    (CROSS, by_keywords),
-    (CROSS, as_a_list),
+    (LAYER, DecoderLayer),
+    (LAYER, steps()),
+    (LAYER, OtherNames),
+    (MEMORY, OtherNames),
+    (MEMORY, DecoderLayer),
+    (WHOLE, Transformer),
+    (WHOLE, whole(right)),
+    (WHOLE, forward_of(loops)),
+    (WRITE, write),
+    (WRITE, write_by_list),
     (LEAK, lambda *given: future_leak(*given) > 1e-5),
     (LEAK, leak_by_hand),
     (LEAK, leak_by_sentence),
     (LEAK, leak_on_a_copy),
     (LEAK, leak_by_prefixes),
     (LEAK, lambda *given: torch.tensor(future_leak(*given) > 1e-6)),
-    (BOTH, outputs),
-    (BOTH, by_layers),
 ]
 
 # check, wrong answer, words of its own message
 WRONG = [
-    (MASKS, src_as(lambda s, p, t: s != p), "lacks the middle axis"),
-    (MASKS, src_as(lambda s, p, t: (s != p).unsqueeze(-1)), "hides the padded queries"),
-    (MASKS, src_as(lambda s, p, t: real(s, p).unsqueeze(1)), "src_mask has four axes"),
-    (MASKS, src_as(lambda s, p, t: real(s, p) & causal_mask(7)), "src_mask is causal: the"),
-    (MASKS, src_as(lambda s, p, t: causal_mask(7).expand(2, 7, 7)), "causal and shows the"),
-    (MASKS, src_as(lambda s, p, t: real(s, p).expand(2, 7, 7)), "one equal row"),
-    (MASKS, src_as(lambda s, p, t: ~real(s, p)), "src_mask is turned round"),
-    (MASKS, src_as(lambda s, p, t: real(s, p) | True), "shows everything"),
-    (MASKS, src_as(lambda s, p, t: real(s, 0)), "src_mask compares with 0"),
-    (MASKS, src_as(lambda s, p, t: real(s, t)), "pad id of the target"),
-    (MASKS, src_as(lambda s, p, t: real(s, p)[..., :5]), "the length of the target"),
-    (MASKS, src_as(lambda s, p, t: real(s, p)[..., :6]), "of src_mask (batch, 1, src_len)"),
-    (MASKS, src_as(lambda s, p, t: real(s, p) & real(s, 1)), "exactly where src"),
-    (MASKS, src_as(lambda s, p, t: real(s, p).float()), "src_mask has type torch.float32"),
-    (MASKS, tgt_as(lambda r, past: past), "only causal, (tgt_len, tgt_len)"),
-    (MASKS, tgt_as(lambda r, past: past.expand(2, 5, 5)), "the padding of the target is missing"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1)), "(batch, 1, tgt_len): the causal half"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1).expand(2, 5, 5)), "the future is open"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1) | past), "joined by OR"),
-    (MASKS, tgt_as(lambda r, past: ~(r.unsqueeze(1) & past)), "tgt_mask is turned round"),
-    (MASKS, tgt_as(lambda r, past: ~r.unsqueeze(1) & past), "padding half is turned"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1) & ~past), "causal half is turned"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1) & past.T), "the wrong way"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1) & past.tril(-1)), "does not see itself"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(2) & past), "not the columns"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(2) & r.unsqueeze(1) & past), "empties the rows"),
-    (MASKS, tgt_as(lambda r, past: (r.unsqueeze(1) & past).unsqueeze(1)), "tgt_mask has four"),
-    (MASKS, tgt_as(lambda r, past: r.unsqueeze(1) & past.roll(-1, 0).tril(1)), "sees position"),
-    (MASKS, tgt_as(lambda r, past: (r.unsqueeze(1) & past).long()), "tgt_mask has type"),
-    (MASKS, tgt_as(lambda r, past: causal_mask(7).expand(2, 7, 7)), "the length of the source"),
-    (MASKS, tgt_as(lambda r, past: (r.unsqueeze(1) & past)[:, :4]), "of tgt_mask (batch, tgt_len"),
-    (MASKS, lambda s, t, p, q=None: make_masks(s, t, p, p), "pad id of the source"),
-    (MASKS, lambda s, t, p, q=None: make_masks(s, t, p, q or p), "`or` passes over 0"),
-    (MASKS, lambda s, t, p: make_masks(s, t, p, 0), "tgt_mask compares with 0"),
-    (MASKS, lambda *given: make_masks(*given)[::-1], "wrong order"),
-    (MASKS, lambda *given: make_masks(*given)[0], "want two tensors, `return src_mask"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, x, x, t)), "looks at itself again"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m)), "the mask is missing"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, ~s)), "the mask is turned round"),
-    (CROSS, wired(lambda x, w, m, t, s: (m, m, m, s)), "the memory asks itself"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, w, w, s)), "the bare embeddings"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, w, m, s)), "the keys come from the words"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, w, s)), "the values come from the words"),
-    (CROSS, wired(lambda x, w, m, t, s: (w, m, m, s)), "the queries come from the source words"),
-    (CROSS, wired(lambda x, w, m, t, s: (m, x, x, t)), "changed sides, with tgt_mask"),
-    (CROSS, wired(lambda x, w, m, t, s: (m, x, x, s)), "the decoder answers: the other"),
-    (CROSS, wired(lambda x, w, m, t, s: (m, x, x)), "the decoder answers, unmasked"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, x, x)), "itself, unmasked"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, x, x, s)), "itself, with the source's mask"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, x, m, s)), "the keys come from the decoder"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, x, s)), "the values come from the decoder"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, t)), "the mask of the target hides words"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, causal_mask(6))), "a causal mask on the memory"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, s & causal_mask(6))), "src_mask and a causal"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, s & t)), "src_mask and tgt_mask together"),
-    (CROSS, wired(lambda x, w, m, t, s: (x, m, m, s.transpose(1, 2))), "it hides queries"),
-    (CROSS, lambda a, x, w, m, t, s: a(x, m, m, s)[0], "want two tensors, output and weights: ret"),
-    (CROSS, lambda a, x, w, m, t, s: a(x, m, m, s)[::-1], "exchanged"),
-    (CROSS, lambda a, x, w, m, t, s: (a(x, m, m, s)[0], 2 * a(x, m, m, s)[1]), "weights are not"),
-    (CROSS, lambda a, x, w, m, t, s: (2 * a(x, m, m, s)[0], a(x, m, m, s)[1]), "any wiring"),
-    (CROSS, lambda a, x, w, m, t, s: (a(x, m, m, s)[0] / 0, a(x, m, m, s)[1]), "sees no key"),
-    (CROSS, lambda a, x, w, m, t, s: (a(x, m, m, s)[0][:1], a(x, m, m, s)[1]), "of output (batch"),
+    (LAYER, layer(with_weights), "return one tensor, x"),
+    (LAYER, layer(nothing_asked), "in this order: nothing"),
+    (LAYER, layer(order_turned), "the memory is read first"),
+    (LAYER, layer(net_between), "in this order: attention, net, attention"),
+    (LAYER, layer(one_attention), "called twice"),
+    (LAYER, layer(one_norm), "three different AddNorms"),
+    (LAYER, layer(not_handed_on), "hand each step's x on"),
+    (LAYER, layer(in_no_grad), "does not reach x"),
+    (LAYER, layer(x_detached), "its gradient does not reach x:"),
+    (LAYER, layer(memory_detached), "does not reach the memory"),
+    (LAYER, steps(first=lambda s, y, m, t, k: s.attention(y, y, y, t)), "hand only the output on"),
+    (LAYER, first(lambda y, m, t, k: (y, y, y)), "the first attention got no mask"),
+    (LAYER, first(lambda y, m, t, k: (y, y, y, ~t)), "the first attention got tgt_mask turned"),
+    (LAYER, first(lambda y, m, t, k: (y, y, y, t | True)), "first attention got the wrong mask"),
+    (LAYER, first(lambda y, m, t, k: (y, m, m, k)), "the first attention reads the memory"),
+    (LAYER, first(lambda y, m, t, k: (y, y, y, k)), "a mask does not fit"),
+    (LAYER, second(lambda y, m, t, k: (y, m, m)), "the second attention got no mask"),
+    (LAYER, second(lambda y, m, t, k: (y, m, m, ~k)), "the second attention got src_mask turned"),
+    (LAYER, second(lambda y, m, t, k: (y, m, m, k | True)), "second attention got the wrong mask"),
+    (LAYER, second(lambda y, m, t, k: (y, y, y, t)), "never reads the memory"),
+    (LAYER, second(lambda y, m, t, k: (y, m, m.flip(1), k)), "are the memory, both"),
+    (LAYER, steps(second=lambda s, y, m, t, k: s.cross_attention(m, m, m, k)[0][:, :5]),
+     "the query of the second attention"),
+    (LAYER, built(lambda d, h, f, p, n: (d, 3, f, p, n)), "an attention has 3 heads"),
+    (LAYER, built(lambda d, h, f, p, n: (d, h, 20, p, n)), "the net is 20 wide"),
+    (LAYER, built(lambda d, h, f, p, n: (d, h, f, 0.0, n)), "hand dropout on"),
+    (LAYER, built(lambda d, h, f, p, n: (d, h, f, p, True)), "hand pre_norm on"),
+    (LAYER, DecoderLayer(12, 3, 20), "hand over the class itself"),
+    (LAYER, type("Layer", (nn.Module,), {"forward": nothing_asked}), "building it raised"),
+    (WHOLE, encoded(lambda s, src, mask: s.src_embedding(src)), "returns the embedded words"),
+    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src))), "encoder got no src"),
+    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src), ~mask)),
+     "encoder got src_mask turned"),
+    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src), mask & causal_mask(7))),
+     "encoder got a causal"),
+    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.tgt_embedding(src), mask)),
+     "source goes through the embedding of the target"),
+    (WHOLE, encoded(lambda s, src, mask: (s.encoder(s.src_embedding(src), mask), mask)),
+     "encode returns one tensor"),
+    (WHOLE, encoded(lambda s, src, mask: 2 * s.encoder(s.src_embedding(src), mask)),
+     "the memory is not self.encoder"),
+    (WHOLE, whole(lambda s, y, m, p, k: s.decoder(y, m, p, k)), "vectors of the decoder"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).softmax(-1)), "without softmax"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).log_softmax(-1)), "log_softmax"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k)[:, -1:]), "only the last place"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, None, k)), "got no causal mask"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, ~p, k)), "causal mask is turned round"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p.T, k)), "lies the wrong way"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, None)), "the decoder got no src_mask"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, ~k)), "decoder got src_mask turned"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, None, None)), "neither mask"),
+    (WHOLE, whole(lambda s, y, m, p, k: (right(s, y, m, p, k), m)), "forward returns one tensor"),
+    (WHOLE, whole(lambda s, y, m, p, k: 2 * right(s, y, m, p, k)), "the logits are not self.out"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).detach()), "does not reach"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m.detach(), p, k)), "does not reach encoder"),
+    (WHOLE, forward_of(decoder_reads_words), "the embedded source words"),
+    (WHOLE, forward_of(one_embedding), "target goes through the embedding of the source"),
+    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, causal_mask(5), k)), "does not fit"),
+    (WHOLE, type("Whole", (nn.Module,), {"__init__": lambda s, *g: nn.Module.__init__(s),
+                                         "forward": loops}), "has no self.src_embedding"),
+    (WRITE, written(start=lambda bos, eos: eos), "it must be <bos>"),
+    (WRITE, written(read=lambda tgt: tgt[:, -1:]), "one word only"),
+    (WRITE, written(step=lambda logits: logits[:, :1].argmax(-1)), "not of the first"),
+    (WRITE, written(step=lambda logits: logits[:, -1:].topk(2).indices[..., 1]), "not the likel"),
+    (WRITE, written(stop=lambda *_: False), "it goes on after <eos>"),
+    (WRITE, written(stop=lambda word, bos, eos: word in (0, 1)), "it stops after 4 words"),
+    (WRITE, written(most=lambda n: n + 1), "you wrote 4 words after"),
+    (WRITE, written(most=lambda n: n - 1), "which does not count"),
+    (WRITE, written(give=lambda tgt, eos: tgt[:, 1:]), "<bos> is missing"),
+    (WRITE, written(give=lambda tgt, eos: tgt[tgt != eos].unsqueeze(0)), "<eos> is missing"),
+    (WRITE, written(give=lambda tgt, eos: tgt[0]), "of shape (1, n)"),
+    (WRITE, written(give=lambda tgt, eos: tgt.tolist()), "want a tensor of token ids"),
+    (WRITE, written(give=lambda tgt, eos: tgt.double()), "want torch.long"),
+    (WRITE, new_word_first, "add the word at the end"),
+    (WRITE, lambda model, src, mask, bos, eos, n: torch.tensor([[bos]]), "never asked"),
+    (WRITE, lambda model, src, mask, bos, eos, n: write(model, src.flip(1), mask, bos, eos, n),
+     "with src and src_mask as they came"),
+    (WRITE, lambda model, src, mask, bos, eos, n: model(src, mask, torch.tensor([bos])),
+     "got tgt of shape"),
     (LEAK, two_runs(with_first, moved(ALL)), "leave the changed position out"),
     (LEAK, two_runs(with_first, moved(LATER)), "you change the past"),
     (LEAK, dropout_on, "Call model.eval() first"),
@@ -368,35 +479,6 @@ WRONG = [
     (LEAK, two_runs(lambda tgt: tgt.roll(1, 0), lambda a, b: a.shape != b.shape),
      "Their shape is always"),
     (LEAK, lambda *given: future_leak(*given), "want True (it leaks) or False"),
-    (BOTH, wrong(first=nn.Identity(), last=nn.Identity()), "ours lacks two LayerNorms"),
-    (BOTH, wrong(first=nn.Identity()), "lacks the LayerNorm behind the encoder"),
-    (BOTH, wrong(last=nn.Identity()), "lacks the LayerNorm behind the decoder"),
-    (BOTH, norms_exchanged, "the two last norms are exchanged"),
-    (BOTH, wrong(ours=lambda s, t: (~s, ~t)), "ours got inverted masks"),
-    (BOTH, wrong(ours=lambda s, t: (None, t)), "ours got no src_mask"),
-    (BOTH, wrong(ours=lambda s, t: (s, None)), "ours got no tgt_mask"),
-    (BOTH, embeddings_read, "our decoder got the source vectors"),
-    (BOTH, wrong(last=lambda x: 2 * x), "torch's output is right, ours is not"),
-    (BOTH, wrong(last=lambda x: x[:, :4]), "of our output"),
-    (BOTH, wrong(evaluate=("encoder", "decoder")), "torch's output was computed in training"),
-    (BOTH, wrong(evaluate=("theirs", "encoder")), "our output was computed in training"),
-    (BOTH, wrong(torchs=batch_first), "takes your batch for the length"),
-    (BOTH, wrong(torchs=not_turned_back), "transpose it back"),
-    (BOTH, flipped(False, False, False), "each of the three"),
-    (BOTH, flipped(False, True, True), "our tgt_mask as it is"),
-    (BOTH, flipped(True, False, False), "our source mask as it is, twice"),
-    (BOTH, flipped(True, False, True), "our mask as src_key_padding_mask"),
-    (BOTH, flipped(True, True, False), "our mask as memory_key_padding_mask"),
-    (BOTH, called(src_key_padding_mask=None, memory_key_padding_mask=None), "no mask for the"),
-    (BOTH, called(tgt_mask=None), "torch got no tgt_mask"),
-    (BOTH, called(tgt_mask=None, src_key_padding_mask=None, memory_key_padding_mask=None),
-     "no masks at all"),
-    (BOTH, called(memory_key_padding_mask=None), "reads the padding of the memory"),
-    (BOTH, called(src_key_padding_mask=None), "torch's encoder reads the padding"),
-    (BOTH, wrong(torchs=lambda t, s, x, m, c: torch_output(t, 2 * s, x, m, c)), "not what nn.Tr"),
-    (BOTH, wrong(torchs=lambda *given: torch_output(*given)[:, :4]), "of torch's output"),
-    (BOTH, lambda *given: outputs(*given)[0], "want two tensors, ours and"),
-    (BOTH, lambda *given: (outputs(*given)[0], None), "one is of type NoneType"),
 ]
 
 
@@ -408,7 +490,9 @@ def changes_input(function, which):
     return answer
 
 
-CHECKS = [MASKS, CROSS, LEAK, BOTH]
+CHECKS = [LAYER, WHOLE, WRITE, LEAK, MEMORY]
+FUNCTIONS, CLASSES = [WRITE, LEAK], [LAYER, WHOLE, MEMORY]
+BASES = [(LAYER, DecoderLayer), (WHOLE, Parts), (MEMORY, OtherNames)]
 HOSTILE = [
     *judging.HOSTILE,
     (lambda *given: 7, "want"),
@@ -430,7 +514,13 @@ def test_wrong_answers_are_named(check, answer, words):
 
 
 def test_no_two_mistakes_share_a_message():
-    tells_apart(WRONG)
+    tells_apart(w for w in WRONG if "not reach" not in w[2])
+
+
+def test_what_is_missed_from_memory_is_named_too():
+    for check, answer, words in WRONG:
+        if check is LAYER:
+            refuses(MEMORY, answer, words)
 
 
 @pytest.mark.parametrize("answer", [
@@ -443,28 +533,70 @@ def test_leak_tests_that_look_in_too_few_places(answer):
     assert LEAK(answer).passed is False
 
 
-@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("check", FUNCTIONS)
 @pytest.mark.parametrize("answer, words", HOSTILE)
 def test_hostile_answers(check, answer, words):
     refuses(check, answer, words)
 
 
+def returns(value):
+    return {name: lambda self, *given: value for name in ("forward", "encode")}
+
+
+@pytest.mark.parametrize("check, base", BASES)
+@pytest.mark.parametrize("value, words", [
+    (None, "None"), (7, "want"), ("seven", "want"), (torch.tensor(float("nan")), "want"),
+    ((None, None), "return"), (torch.ones(2), "want"),
+])
+def test_hostile_classes(check, base, value, words):
+    refuses(check, type("Hostile", (base,), returns(value)), words)
+
+
+@pytest.mark.parametrize("check", CLASSES)
+@pytest.mark.parametrize("answer", [7, "seven", lambda *given: None, nn.Linear(2, 2), dict])
+def test_what_is_no_class_of_modules(check, answer):
+    assert check(answer).passed is not True
+
+
+@pytest.mark.parametrize("check", CLASSES)
+def test_a_forward_that_fails(check):
+    def forward(self, *given):
+        raise ValueError("no")
+
+    base = Parts if check is WHOLE else DecoderLayer
+    refuses(check, type("Failing", (base,), {"forward": forward, "encode": forward}), "no")
+
+
 @pytest.mark.parametrize("check, answer", [
-    (MASKS, changes_input(make_masks, 0)),
-    (CROSS, changes_input(by_keywords, 3)),
+    (WRITE, spoils_src),
     (LEAK, changes_input(leak_by_hand, 3)),
-    (BOTH, changes_input(outputs, 3)),
+    (LAYER, layer(changes_input(DecoderLayer.forward, 1))),
+    (WHOLE, forward_of(changes_input(loops, 3))),
 ])
 def test_a_changed_argument_is_noticed(check, answer):
     verdict = check(answer)
     assert verdict.passed is False and "in place" in verdict.message
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("stub", [..., lambda *given: ..., lambda *given: (..., ...)])
+@pytest.mark.parametrize("check", FUNCTIONS)
+@pytest.mark.parametrize("stub", [..., lambda *given: ...])
 def test_untouched_stubs(check, stub):
     assert check(stub).passed is None
 
 
+@pytest.mark.parametrize("check, base", BASES)
+def test_untouched_classes(check, base):
+    assert check(type("Stub", (base,), returns(...))).passed is None
+    assert check(type("Stub", (nn.Module,), {})).passed is None
+    assert check(...).passed is None
+
+
 def test_numbers():
-    assert [check.exercise for check in CHECKS] == ["11.1", "11.2", "11.3", "11.4"]
+    assert [check.exercise for check in CHECKS] == ["11.1", "11.2", "11.3", "11.4", "11.5"]
+
+
+def test_what_is_written_is_what_greedy_decode_writes():
+    torch.manual_seed(0)
+    model, src = Transformer(11, 13, 12, 3).eval(), torch.tensor([[4, 5, 6]])
+    mask = torch.ones(1, 1, 3, dtype=torch.bool)
+    assert write(model, src, mask, 0, 1, 9)[:, 1:].equal(greedy_decode(model, src, mask, 0, 1, 9))

@@ -407,6 +407,18 @@ def test_a_sentence_does_not_depend_on_its_batch_nor_on_its_place() -> None:
         assert written(alone) == together[:1]
 
 
+@torch.no_grad()
+def test_every_tensor_of_the_search_stands_where_the_source_stands() -> None:
+    """Whatever is made without asking the source for its device lands on another one here."""
+    model, given = random_model(0), random_source(0)
+    here = beam_search(model, *given, 0, 1, 6, 3)
+    torch.set_default_device("meta")
+    try:
+        assert torch.equal(beam_search(model, *given, 0, 1, 6, 3), here)
+    finally:
+        torch.set_default_device("cpu")
+
+
 def test_a_wider_beam_than_the_vocabulary_and_a_model_that_never_ends() -> None:
     model, given = random_model(0), random_source(0)
     with torch.no_grad():
@@ -431,6 +443,7 @@ def test_what_follows_the_end_is_filled_with_the_end() -> None:
 
 @pytest.mark.parametrize("options", [
     {"beam_size": 0}, {"beam_size": -1}, {"max_len": 0}, {"length_penalty": -0.1},
+    {"length_penalty": float("nan")}, {"length_penalty": 1000},
 ])
 def test_a_search_that_cannot_be_made_is_refused(options: dict) -> None:
     with pytest.raises(ValueError, match="want beam_size and max_len"):
@@ -519,6 +532,14 @@ def test_a_filter_without_sense_is_refused(options: dict, words: str) -> None:
         sample_decode(random_model(0), *random_source(0), 0, 1, 5, **options)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_at_its_defaults_nothing_is_filtered(dtype: torch.dtype) -> None:
+    """The shares of 50,000 tokens add up to more than 1 by rounding."""
+    torch.manual_seed(0)
+    logits = (3 * torch.randn(4, 50_000)).to(dtype)
+    assert torch.equal(filter_logits(logits), logits)
+
+
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=6), st.floats(0.01, 1.0),
        st.integers(1, 7))
 @settings(max_examples=200)
@@ -533,9 +554,9 @@ def test_the_filter_keeps_the_likeliest_and_nothing_else(row, top_p, top_k) -> N
             assert values[mask].min() >= values[~mask].max()
 
 
-@pytest.mark.parametrize("temperature", [0, -1.0, float("nan")])
+@pytest.mark.parametrize("temperature", [0, -1.0, 1e-40, float("nan"), float("inf")])
 def test_sampling_wants_a_temperature_above_zero(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0"):
+    with pytest.raises(ValueError, match="want a temperature from 1e-6"):
         sample_decode(random_model(0), *random_source(0), 0, 1, temperature=temperature)
 
 

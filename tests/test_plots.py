@@ -279,3 +279,24 @@ def test_a_word_left_out_does_not_mark_what_follows() -> None:
 def test_lists_that_do_not_fit_are_refused(arguments: tuple) -> None:
     with pytest.raises(ValueError, match="equally many sentences"):
         plots.show_translations(*arguments)
+
+
+def test_guesses_stand_beside_the_truth(capsys: pytest.CaptureFixture[str]) -> None:
+    truth = torch.tensor([[0, 1], [1, 1]])
+    right, wrong = truth, torch.zeros_like(truth)
+    plots.show_guesses(["one", "two"], ["sun", "霧"], truth, {"a": right, "b": wrong}, "all weeks")
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split() for line in lines] == [
+        ["a", "b", "truth"],
+        ["one", "sun", "✓", "sun", "✓", "sun"],
+        ["two", "霧", "✓", "sun", "霧"],
+        ["all", "weeks", "1.00", "0.25"],
+    ]
+
+
+@pytest.mark.parametrize("guess, words", [
+    (torch.zeros(2, 3), ["a", "b"]), (torch.zeros(2, 2), ["a", "b", "c"]),
+])
+def test_guesses_of_another_shape_are_refused(guess: torch.Tensor, words: list[str]) -> None:
+    with pytest.raises(ValueError, match="the truth"):
+        plots.show_guesses(words, ["x"], torch.zeros(2, 2).long(), {"rule": guess.long()})

@@ -112,8 +112,8 @@ def with_method(name, change_call, start=transformer):
     return plant
 
 
-def next_word_read(model, decode, tgt, memory, src_mask, state=None, **named):
-    return decode(tgt.roll(-1, dims=1), memory, src_mask, state, **named)
+def next_word_read(model, predict, tgt, memory, src_mask):
+    return predict(tgt.roll(-1, dims=1), memory, src_mask)
 
 
 def mean_over_time(model, forward, src, src_mask, tgt):
@@ -148,8 +148,8 @@ def other_pad_id(model, forward, src, src_mask, tgt):
     return forward(src, (src != TGT_PAD).unsqueeze(1), tgt)
 
 
-def cross_unmasked(model, decode, tgt, memory, src_mask, state=None, **named):
-    return decode(tgt, memory, torch.ones_like(src_mask), state, **named)
+def cross_unmasked(model, predict, tgt, memory, src_mask):
+    return predict(tgt, memory, torch.ones_like(src_mask))
 
 
 def mean_of_memory(model, encode, src, src_mask):
@@ -270,7 +270,7 @@ FAULTS = {
         lambda n: torch.ones(n, n, dtype=torch.bool).tril(1)), future_leak),
     "causal mask inverted (M4)": (with_tgt_mask(lambda n: ~causal_mask(n)), future_leak),
     "causal mask transposed": (with_tgt_mask(lambda n: causal_mask(n).T), future_leak),
-    "target not shifted (M11)": (with_method("decode", next_word_read), future_leak),
+    "target not shifted (M11)": (with_method("predict", next_word_read), future_leak),
     "mean over time": (with_method("forward", mean_over_time), future_leak),
     "norm over time (M7)": (with_method("forward", normed_over_time), future_leak),
     "a weak leak in one place": (with_method("forward", peeks_a_little), future_leak),
@@ -278,7 +278,7 @@ FAULTS = {
     "queries masked (M3)": (with_method("encode", queries_masked), padding_leak),
     "padding mask inverted (M4)": (with_method("encode", mask_inverted), padding_leak),
     "the target's pad id (M17)": (with_method("forward", other_pad_id), padding_leak),
-    "cross-attention unmasked": (with_method("decode", cross_unmasked), padding_leak),
+    "cross-attention unmasked": (with_method("predict", cross_unmasked), padding_leak),
     "mean over the source": (with_method("encode", mean_of_memory), padding_leak),
     "nan for padding alone (M14)": (with_method("forward", nan_for_nothing), padding_leak),
     "state of a PAD (M6)": (lambda: rnn(LastOfAll), padding_leak),
@@ -363,6 +363,58 @@ def test_other_tokens_are_others_that_occur():
         other_tokens(torch.zeros(2, 3).long())
 
 
+class MaskOnlyInEval(Transformer):
+    def predict(self, tgt, memory, src_mask):
+        past = None if self.training else causal_mask(tgt.size(1))
+        return self.out(self.decoder(self.tgt_embedding(tgt), memory, past, src_mask))
+
+
+class PaddingSeenInTraining(Transformer):
+    def encode(self, src, src_mask):
+        return super().encode(src, src_mask | self.training)
+
+
+class BatchNormed(Transformer):
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.norm = nn.BatchNorm1d(TGT_VOCAB)
+
+    def forward(self, *given):
+        return self.norm(super().forward(*given).transpose(1, 2)).transpose(1, 2)
+
+
+@pytest.mark.parametrize("kind, probe", [
+    (MaskOnlyInEval, future_leak), (PaddingSeenInTraining, padding_leak),
+    (BatchNormed, neighbour_leak),
+])
+def test_a_fault_of_one_mode_only_is_found(kind, probe):
+    model = transformer(kind)
+    for training in (True, False):
+        model.train(training)
+        assert probe(model, *batch()) > 1e-3
+    assert probe(transformer(), *batch()) < LIMIT
+
+
+def test_buffers_and_rates_come_back():
+    model = transformer(BatchNormed)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    neighbour_leak(model, *batch())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert {m.p for m in model.modules() if isinstance(m, nn.Dropout)} == {0.3}
+
+
+def test_a_banned_token_changes_nothing():
+    class Banned(Transformer):
+        def forward(self, *given):
+            logits = super().forward(*given).clone()
+            logits[..., 2] = -torch.inf
+            return logits
+
+    assert future_leak(transformer(Banned), *batch()) < LIMIT
+    assert order_change(transformer(Banned), *batch()) > LIMIT
+    assert padding_leak(transformer(Banned), *batch()) < LIMIT
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_nan_is_an_infinite_change(value):
     before = torch.zeros(2, 3, 4)
@@ -371,7 +423,8 @@ def test_nan_is_an_infinite_change(value):
     expected = torch.zeros(2, 3)
     expected[1, 2] = torch.inf
     assert torch.equal(change(before, after), expected)
-    assert torch.equal(change(after, after), expected)
+    same = expected if value != value else torch.zeros(2, 3)
+    assert torch.equal(change(after, after), same)     # nan is never like itself
 
 
 def test_one_sentence_without_padding():

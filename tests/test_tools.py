@@ -128,6 +128,20 @@ def test_a_failing_cell_counts_as_broken(tmp_path: Path) -> None:
     assert seeds.broken_claims(path, 1) == ["a cell fails: ZeroDivisionError: division by zero"]
 
 
+def test_the_picture_of_the_readme_is_the_one_of_lesson_00(tmp_path: Path) -> None:
+    fresh = tmp_path / "course.png"
+    outputs.write_picture(notebooks.FOLDER / outputs.HOUSE[0], outputs.HOUSE[1], fresh)
+    committed = notebooks.FOLDER / "course.png"
+    assert committed.read_bytes() == fresh.read_bytes(), "run  make outputs NB=00"
+    assert "(notebooks/course.png)" in (notebooks.ROOT / "README.md").read_text("utf-8")
+
+
+def test_a_cell_without_a_picture_says_so(tmp_path: Path) -> None:
+    path = made_up.write(tmp_path / "00_x.ipynb", made_up.code("1", made_up.printed("1")))
+    with pytest.raises(ValueError, match="no cell 'house' with a picture"):
+        outputs.write_picture(path, "house", tmp_path / "x.png")
+
+
 def test_an_unknown_lesson_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="begins with '99'"):
         lessons(tmp_path, "99")

@@ -11,6 +11,7 @@ from torch.testing import assert_close
 from utils.attention import MultiHeadAttention, causal_mask, scaled_dot_product_attention
 from utils.decoding import beam_search, greedy_decode, sample_decode
 from utils.probes import load_from_torch, torch_weights
+from utils.text import padding_mask
 from utils.transformer import (
     Decoder,
     DecoderLayer,
@@ -19,48 +20,13 @@ from utils.transformer import (
     LayerNorm,
     TokenEmbedding,
     Transformer,
-    make_masks,
+    looks_of,
 )
-
-# --- notebook 11: make_masks ------------------------------------------------------------------
 
 SIZES = st.integers(1, 4)
 NEAR = {torch.float32: 1e-5, torch.float64: 1e-10}
 
-
-def test_masks_by_hand():
-    src, tgt = torch.tensor([[5, 6, 0]]), torch.tensor([[0, 4, 3, 3]])
-    src_mask, tgt_mask = make_masks(src, tgt, 0, 3)
-    assert src_mask.tolist() == [[[True, True, False]]]
-    assert tgt_mask.int().tolist() == [
-        [[1, 0, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0], [1, 1, 0, 0]]
-    ]
-
-
-def test_one_pad_id_serves_both_sides():
-    src, tgt = torch.tensor([[5, 8, 8]]), torch.tensor([[4, 8]])
-    for masks in (make_masks(src, tgt, 8), make_masks(src, tgt, 8, 8)):
-        assert masks[0].tolist() == [[[True, False, False]]]
-        assert masks[1].tolist() == [[[True, False], [True, False]]]
-    assert make_masks(src, tgt, 8, 0)[1].tolist() == [[[True, False], [True, True]]]
-
-
-@settings(deadline=None, max_examples=30, derandomize=True)
-@given(batch=SIZES, src_len=SIZES, tgt_len=SIZES, data=st.data())
-def test_masks_are_what_they_say(batch, src_len, tgt_len, data):
-    draw = torch.Generator().manual_seed(data.draw(st.integers(0, 99)))
-    src = torch.randint(4, (batch, src_len), generator=draw)
-    tgt = torch.randint(4, (batch, tgt_len), generator=draw)
-    src_mask, tgt_mask = make_masks(src, tgt, 0, 3)
-    assert src_mask.shape == (batch, 1, src_len) and src_mask.dtype == torch.bool
-    assert tgt_mask.shape == (batch, tgt_len, tgt_len) and tgt_mask.dtype == torch.bool
-    for b in range(batch):
-        for i in range(tgt_len):
-            for j in range(tgt_len):
-                assert tgt_mask[b, i, j] == (j <= i and tgt[b, j] != 3)
-
-
-# --- notebook 11: the layers and stacks equal torch's -----------------------------------------
+# --- lesson 11: the layers and stacks equal torch's -----------------------------------------
 
 
 def some_input(dtype, seq_len=5, src_len=7, d_model=12):
@@ -155,7 +121,7 @@ def test_decoder_equals_torch(dtype, pre_norm, masked, n_layers):
     load_from_torch(ours, theirs)
     hidden = (None, None) if not masked else (~past, ~src_mask.squeeze(1))
     assert_equal_to_torch(
-        ours, theirs, lambda part: part(x, memory, past, src_mask)[0],
+        ours, theirs, lambda part: part(x, memory, past, src_mask),
         lambda part: part(x, memory, hidden[0], memory_key_padding_mask=hidden[1]),
         (x, memory), dtype)
 
@@ -182,7 +148,7 @@ def test_whole_equals_torch(dtype, pre_norm, masked):
         load_from_torch(decoder.layers, theirs.decoder.layers)
         first, last = theirs.encoder.norm, theirs.decoder.norm
     memory = first(encoder(src, src_mask))
-    ours = last(decoder(x, memory, past, src_mask)[0])
+    ours = last(decoder(x, memory, past, src_mask))
     hidden = (None, None) if not masked else (~past, ~src_mask.squeeze(1))
     torchs = theirs(src, x, tgt_mask=hidden[0], src_key_padding_mask=hidden[1],
                     memory_key_padding_mask=hidden[1])
@@ -243,7 +209,7 @@ def test_copying_needs_parts_of_one_kind():
         load_from_torch(LayerNorm(12), nn.LayerNorm(8))
 
 
-# --- notebook 11: what a layer does -----------------------------------------------------------
+# --- lesson 11: what a layer does -----------------------------------------------------------
 
 
 @settings(deadline=None, max_examples=25, derandomize=True)
@@ -251,10 +217,12 @@ def test_copying_needs_parts_of_one_kind():
 def test_shapes_of_the_decoder(batch, tgt_len, src_len, n_heads, pre_norm):
     decoder = Decoder(2, 4 * n_heads, n_heads, 10, pre_norm=pre_norm)
     x, memory = torch.randn(batch, tgt_len, 4 * n_heads), torch.randn(batch, src_len, 4 * n_heads)
-    y, weights = decoder(x, memory, causal_mask(tgt_len))
-    assert y.shape == x.shape
-    assert weights.shape == (batch, 2, n_heads, tgt_len, src_len)
-    assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
+    with looks_of(decoder) as looks:
+        y = decoder(x, memory, causal_mask(tgt_len))
+    assert y.shape == x.shape and len(looks) == 2
+    for weights in looks:
+        assert weights.shape == (batch, n_heads, tgt_len, src_len)
+        assert_close(weights.sum(-1), torch.ones(weights.shape[:-1]))
 
 
 def test_a_pre_norm_layer_without_sub_layers_is_the_identity():
@@ -264,15 +232,29 @@ def test_a_pre_norm_layer_without_sub_layers_is_the_identity():
         nn.init.zeros_(linear.weight)
         nn.init.zeros_(linear.bias)
     x, memory = torch.randn(2, 5, 12), torch.randn(2, 7, 12)
-    assert_close(layer(x, memory)[0], x)
+    assert_close(layer(x, memory), x)
 
 
 def test_dropout_acts_in_training_only():
     x, memory = torch.randn(2, 5, 12), torch.randn(2, 7, 12)
     decoder = Decoder(2, 12, 3, 20, dropout=0.5)
-    assert not torch.equal(decoder(x, memory)[0], decoder(x, memory)[0])
+    assert not torch.equal(decoder(x, memory), decoder(x, memory))
     decoder.eval()
-    assert torch.equal(decoder(x, memory)[0], decoder(x, memory)[0])
+    assert torch.equal(decoder(x, memory), decoder(x, memory))
+
+
+def test_looks_are_those_of_the_run_and_the_hooks_go_away():
+    decoder, x, memory = Decoder(2, 12, 3, 20), torch.randn(2, 5, 12), torch.randn(2, 7, 12)
+    with looks_of(decoder) as looks:
+        first = decoder.layers[0]
+        decoder(x, memory)
+        first(2 * x, memory)                           # one more run is one more entry
+    assert len(looks) == 3 and not torch.equal(looks[0], looks[2])
+    y = first.add_norm1(x, lambda y: first.attention(y, y, y)[0])
+    assert_close(looks[0], first.cross_attention(y, memory, memory)[1])
+    with pytest.raises(ValueError), looks_of(decoder):
+        decoder(x, memory, causal_mask(7))
+    assert not any(m._forward_hooks for m in decoder.modules())
 
 
 def test_post_norm_stacks_have_no_last_norm():
@@ -296,7 +278,7 @@ def test_masks_of_another_shape_or_type_are_refused():
         layer(x, memory, causal_mask(5).float())
 
 
-# --- notebook 11: embedding and the whole model -----------------------------------------------
+# --- lesson 11: embedding and the whole model -----------------------------------------------
 
 
 def small(**kwargs):
@@ -402,14 +384,22 @@ def test_an_odd_width_is_refused():
 
 
 def test_padding_at_the_end_of_a_target_needs_no_mask():
-    """The triangle hides it from all real positions: make_masks changes no real logit."""
+    """The triangle hides it from all real positions: a mask for it changes no real logit."""
     model, (src, src_mask, tgt) = small(), some_batch()
     tgt[1, 3:] = 3
     x, memory = model.tgt_embedding(tgt), model.encode(src, src_mask)
-    _, tgt_mask = make_masks(src, tgt, 0, 3)
-    y, _ = model.decoder(x, memory, tgt_mask, src_mask)
+    tgt_mask = padding_mask(tgt, 3) & causal_mask(5)
+    y = model.decoder(x, memory, tgt_mask, src_mask)
     real = tgt != 3
     assert_close(model.out(y)[real], model(src, src_mask, tgt)[real])
+
+
+def test_weights_are_the_mean_over_layers_and_heads():
+    model, (src, src_mask, tgt) = small(), some_batch()
+    memory = model.encode(src, src_mask)
+    with looks_of(model.decoder) as looks:
+        weights = model.decode(tgt, memory, src_mask, need_weights=True)[2]
+    assert_close(weights, sum(look.mean(dim=1) for look in looks) / 2)
 
 
 def test_all_weights_get_a_gradient():

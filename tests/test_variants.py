@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch.testing import assert_close
 
 from utils.attention import MultiHeadAttention, causal_mask, merge_heads, split_heads
-from utils.variants import alibi_attention, alibi_bias, rotary_attention, rotate
+from utils.variants import alibi_attention, alibi_bias, rotary_attention, rotate, window_mask
 
 DTYPES = [(torch.float32, 1e-5), (torch.float64, 1e-10)]
 HALVES = [(torch.float16, 2e-3), (torch.bfloat16, 2e-2)]
@@ -232,3 +232,19 @@ def test_alibi_is_never_above_zero_and_cuts_from_the_whole(n_heads, tgt_len, mor
 def test_alibi_refuses_what_makes_no_sense(sizes):
     with pytest.raises(ValueError, match="heads"):
         alibi_bias(*sizes)
+
+
+# --- a window --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seq_len, width", [(1, 1), (5, 2), (7, 7), (4, 9)])
+def test_a_window_is_a_causal_mask_that_ends(seq_len, width):
+    want = causal_mask(seq_len) & ~causal_mask(seq_len).tril(-width)
+    assert torch.equal(window_mask(seq_len, width), want)
+    assert window_mask(seq_len, width).any(dim=1).all()
+
+
+@pytest.mark.parametrize("width", [0, -3])
+def test_a_window_of_nothing_is_refused(width):
+    with pytest.raises(ValueError, match="shows nothing"):
+        window_mask(5, width)

@@ -24,10 +24,9 @@ TAUGHT = (
     "training",
     "decoding",
     "metrics",
-    "probes",
 )
 NOT_TAUGHT = (
-    "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
+    "probes", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
 )
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")

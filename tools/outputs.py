@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import nbformat
 from tools.notebooks import FOLDER, WIDGET, evidence, execute, lessons, name_of, warnings_in
 
 NOISE = ("execution", "ExecuteTime", "collapsed", "scrolled")
+HOUSE = "00_start_here.ipynb", "house"    # the cell whose picture the README shows
 TIMING = "timing"    # tag: the output depends on the clock, and no two runs agree
 
 
@@ -98,6 +100,19 @@ def write_outputs(path: Path) -> list[str]:
     return left_out
 
 
+def write_picture(notebook: Path, cell_id: str, file: Path) -> None:
+    """Write the picture that a cell shows into a file of its own, for the README.
+
+    Raises ValueError where the cell shows none.
+    """
+    for cell in nbformat.read(notebook, 4).cells:
+        for output in cell.get("outputs", ()) if cell.id == cell_id else ():
+            if "image/png" in output.get("data", {}):
+                file.write_bytes(base64.b64decode(output.data["image/png"]))
+                return
+    raise ValueError(f"{notebook.name} has no cell {cell_id!r} with a picture")
+
+
 def main(which: str = "") -> None:
     """Write the outputs of all lessons and their evidence, or of those whose number is `which`."""
     for path in [*lessons(FOLDER, which), *evidence(FOLDER, which)]:
@@ -105,6 +120,7 @@ def main(which: str = "") -> None:
         print(f"{name_of(path)}: written", flush=True)
         for reason in sorted(set(left_out)):
             print(f"  {left_out.count(reason)} cells not run, their outputs kept: {reason}")
+    write_picture(FOLDER / HOUSE[0], HOUSE[1], FOLDER / "course.png")
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ class DotScore(nn.Module):
     """Score = query · key, divided by the root of their width.
 
     queries: (batch, tgt_len, d_model)    keys: (batch, src_len, d_model)
-    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, eq. 8, with
-    the division of Vaswani et al. 2017; notebook 07 measures what it does.
+    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, section 3.1,
+    with the division of Vaswani et al. 2017; lesson 07 measures what it does.
     """
 
     def forward(self, queries: Tensor, keys: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class GeneralScore(nn.Module):
     """Score = query · (W key): a dot product after one linear map of the keys.
 
     queries: (batch, tgt_len, d_query)    keys: (batch, src_len, d_key)
-    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, eq. 8.
+    Returns scores (batch, tgt_len, src_len). Luong et al. 2015, section 3.1.
     """
 
     def __init__(self, d_query: int, d_key: int):
@@ -98,8 +98,10 @@ class AdditiveScore(nn.Module):
         return self.v(compared).squeeze(-1)  # (batch, tgt_len, src_len)
 
 
-def require_mask(mask: Tensor, scores: Tensor) -> None:
+def require_mask(mask: Tensor | None, scores: Tensor) -> None:
     """Refuse a mask that is not bool or does not broadcast to the scores."""
+    if mask is None:
+        return
     if mask.dtype != torch.bool:
         raise TypeError(f"want a bool mask, True = may look; got {mask.dtype}")
     want = tuple(scores.shape)
@@ -124,8 +126,7 @@ def scaled_dot_product_attention(
         sizes = [tuple(x.shape) for x in (q, k, v)]
         raise ValueError(f"q and k share d_k, k and v src_len: got {sizes}")
     scores = (q / d_k**0.5) @ k.transpose(-2, -1)  # (..., tgt_len, src_len)
-    if mask is not None:
-        require_mask(mask, scores)
+    require_mask(mask, scores)
     weights = masked_softmax(scores, mask)         # (..., tgt_len, src_len)
     return weights @ v, weights                    # (..., tgt_len, d_v)
 

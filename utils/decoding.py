@@ -148,13 +148,13 @@ def beam_search(
 
     As greedy_decode, but the best log p / length ** length_penalty wins.
     """
-    if beam_size < 1 or max_len < 1 or length_penalty < 0:
-        raise ValueError("want beam_size and max_len from 1, penalty from 0")
+    if beam_size < 1 or max_len < 1 or not 0 <= length_penalty <= 10:
+        raise ValueError("want beam_size and max_len from 1, penalty 0 to 10")
     rows, worst = torch.arange(len(src), device=src.device), float("-inf")
     memory, mask = pick_rows((model.encode(src, src_mask), src_mask),
                              rows.repeat_interleave(beam_size))
     tokens, state = src.new_full((len(src) * beam_size, 1), bos_id), None
-    total = F.pad(torch.zeros(len(src), 1), (0, beam_size - 1), value=worst)
+    total = F.pad(0.0 * rows[:, None], (0, beam_size - 1), value=worst)
     ended, winner = total > 0, (tokens[: len(src), :0], total[:, 0] + worst)
     for length in range(1, max_len + 1):
         logits, state = model.decode(tokens[:, -1:], memory, mask, state)
@@ -187,7 +187,7 @@ def filter_logits(
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
     ordered, tokens = logits.sort(dim=-1, descending=True)
     shares = ordered.softmax(dim=-1)
-    out = shares.cumsum(dim=-1) - shares >= top_p      # reached before it
+    out = (shares.cumsum(dim=-1) - shares >= top_p) & (top_p < 1)
     if top_k is not None:
         out[:, top_k:] = True
     out[:, 0] = False
@@ -203,10 +203,10 @@ def sample_decode(
     """Write one token at a time, drawn by its probability, until <eos>.
 
     What goes in and comes out: as in greedy_decode. The temperature acts
-    before the filter. ValueError unless it is above 0, max_len from 1.
+    before the filter. ValueError unless it is from 1e-6, max_len from 1.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    if not 1e-6 <= temperature < float("inf"):
+        raise ValueError(f"want a temperature from 1e-6, got {temperature}")
     if max_len < 1:
         raise ValueError(f"max_len must be 1 or more, got {max_len}")
     memory, state = model.encode(src, src_mask), None

@@ -5,12 +5,19 @@ They hold numbers only (safetensors, half precision): nothing in them is ever ex
 """
 
 import os
+import re
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+from utils.corpora import load_grammar
+from utils.decoding import translate
+from utils.recurrent import AttentionDecoder, RNNEncoder, Seq2Seq
+from utils.text import BOS, EOS, PAD, UNK, Vocabulary, pad_rows, padding_mask
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "models"
 FORMAT = "attention-by-experiment 1"
@@ -28,7 +35,9 @@ def load_model(model: nn.Module, name: str, folder: Path = FOLDER) -> nn.Module:
     module then keeps the weights that it had.
     """
     path = Path(folder) / f"{name}.safetensors"
-    again = f"run `make models NB={name[:2]}`, or bring it back with `git checkout data/models`"
+    target = re.search("_(fr|ko)$", name)
+    again = f"make models NB={name[:2]}" + (f" TARGET={target[1]}" if target else "")
+    again = f"run `{again}`, or bring it back with `git checkout data/models`"
     if not path.is_file():
         raise ModelUnavailable(f"{path} is missing: {again}.")
     try:
@@ -80,3 +89,60 @@ def save_model(model: nn.Module, name: str, card: dict[str, str], folder: Path =
     fresh.chmod(0o644)
     os.replace(fresh, path)
     return path
+
+
+@dataclass(frozen=True)
+class Translation:
+    """What a translator wrote, and what it looked at for each word, <eos> included.
+
+    source, words: tokens    unknown: words of the source that it never learned
+    queries: (tgt_len, d_model)    memory: (src_len, d_model)    weights: (tgt_len, src_len)
+    """
+
+    source: list[str]
+    words: list[str]
+    unknown: list[str]
+    queries: Tensor
+    memory: Tensor
+    weights: Tensor
+
+
+class Translator:
+    """The translator of lesson 05, whole: called with an English sentence, it gives a Translation.
+
+    target: the language it writes, whose model is kept in data/models
+    Raises ModelUnavailable as load_model does.
+    """
+
+    def __init__(self, target: str = "ja", folder: Path = FOLDER):
+        pairs = load_grammar(target, "train")
+        self.src_vocab = Vocabulary([p.src for p in pairs], specials=(PAD, UNK))
+        self.tgt_vocab = Vocabulary([p.tgt for p in pairs], specials=(BOS, EOS, UNK, PAD))
+        encoder = RNNEncoder(len(self.src_vocab), 128)
+        model = Seq2Seq(encoder, AttentionDecoder(len(self.tgt_vocab), 128))
+        self.model = load_model(model, f"05_attention_{target}", folder)
+
+    def known(self, word: str) -> str:
+        """Return a word as the vocabulary spells it, "pen" for "Pen"; an unknown one as it is."""
+        spellings = word, word.lower(), word.capitalize()
+        return next((s for s in spellings if s in self.src_vocab.ids), word)
+
+    @torch.no_grad()
+    def __call__(self, sentence: str) -> Translation:
+        """Translate one sentence. Raises ValueError for one without words or of more than 50."""
+        source = [self.known(word) for word in re.findall(r"'s\b|\w+(?:-\w+)*", sentence)]
+        if not 0 < len(source) <= 50:
+            raise ValueError(f"want a sentence of 1 to 50 words, got {len(source)}")
+        (words,) = translate(self.model, [source], self.src_vocab, self.tgt_vocab)
+        src = pad_rows([self.src_vocab.encode(source)], self.src_vocab.pad_id)
+        mask = padding_mask(src, self.src_vocab.pad_id)
+        tgt = torch.tensor([[self.tgt_vocab.ids[BOS], *self.tgt_vocab.encode(words)]])
+        asked = []
+        hook = self.model.decoder.score.register_forward_hook(
+            lambda module, given, scores: asked.append(given)
+        )
+        memory = self.model.encode(src, mask)
+        *_, weights = self.model.decode(tgt, memory, mask, need_weights=True)
+        hook.remove()
+        unknown = [word for word in source if word not in self.src_vocab.ids]
+        return Translation(source, words, unknown, asked[0][0][0], memory[0], weights[0])

@@ -133,6 +133,31 @@ def marked(words: list[str], truth: list[str], width: int) -> str:
     return (text or "(nothing)") + (f"  ({missing} of {len(truth)} missing)" if missing else "")
 
 
+def show_guesses(
+    words: Sequence[str], names: Sequence[str], truth, guesses: Mapping[str, object],
+    whole: str = "all",
+) -> None:
+    """Print what each rule says for each word of the first sentence, ✓ where it is right.
+
+    words: the first sentence    names: what an answer is called    truth: (n_sentences, n_words)
+    guesses: a tensor like truth for each rule. The last line is the share right in all sentences.
+    Raises ValueError where a guess has another shape than the truth.
+    """
+    for rule, guess in guesses.items():
+        if guess.shape != truth.shape or truth.shape[-1] != len(words):
+            shapes = f"{tuple(guess.shape)}, the truth {tuple(truth.shape)}"
+            raise ValueError(f"{rule} has shape {shapes}, for {len(words)} words")
+    said = {rule: [names[i] for i in guess[0].tolist()] for rule, guess in guesses.items()}
+    right = [names[i] for i in truth[0].tolist()]
+    width = max(map(len, [*words, *guesses, whole, *(name + " ✓" for name in names)])) + 2
+    print("".join(f"{head:{width}}" for head in ["", *guesses]) + "truth")
+    for i, word in enumerate(words):
+        marks = [answers[i] + " ✓" * (answers[i] == right[i]) for answers in said.values()]
+        print("".join(f"{text:{width}}" for text in [word, *marks]) + right[i])
+    shares = [f"{(guess == truth).double().mean().item():.2f}" for guess in guesses.values()]
+    print("".join(f"{text:{width}}" for text in [whole, *shares]).rstrip())
+
+
 def attention_map(
     ax: Axes,
     weights,

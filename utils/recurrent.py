@@ -245,7 +245,8 @@ class AttentionDecoder(nn.Module):
     tgt: (batch, tgt_len)    memory: (batch, src_len, d_model)
     state: (batch, d_model), or None to start from the memory's last state.
     Returns logits (batch, tgt_len, vocab_size), the new state and the
-    attention weights (batch, tgt_len, src_len). Luong et al. 2015.
+    weights (batch, tgt_len, src_len). Luong et al. 2015, section 3.1; their
+    input feeding (section 3.3) is left out, so all looks happen at once.
     """
 
     def __init__(self, vocab_size, d_model, dropout=0.0, score=None):
@@ -269,18 +270,18 @@ class AttentionDecoder(nn.Module):
 
 
 class BahdanauDecoder(nn.Module):
-    """Look back with the OLD state, then step: attention before the word.
+    """Look back with the OLD state, then step: the context goes into the GRU.
 
     tgt, memory, state and what is returned: as in AttentionDecoder. One step
     needs the one before, so the words of a sentence cannot share a pass.
-    Bahdanau et al. 2015.
+    Bahdanau et al. 2015, whose score is the additive one.
     """
 
-    def __init__(self, vocab_size: int, d_model: int, dropout: float = 0.0):
+    def __init__(self, vocab_size, d_model, dropout=0.0, score=None):
         super().__init__()
         self.embedding = nn.Embedding(vocab_size, d_model)
         self.dropout = nn.Dropout(dropout)
-        self.score = AdditiveScore(d_model, d_model, d_model)
+        self.score = score or AdditiveScore(d_model, d_model, d_model)
         self.rnn = nn.GRUCell(2 * d_model, d_model)
         self.out = nn.Linear(2 * d_model, vocab_size)
 

@@ -29,8 +29,9 @@ def split_characters(sentence: str) -> list[str]:
 def split_jamo(sentence: str) -> list[str]:
     """Cut a sentence into characters, and Korean syllables into letters.
 
-    The letters are called jamo: 학교 gives ㅎ ㅏ ㄱ ㄱ ㅛ (Unicode form NFD,
-    which also takes the marks off é and が).
+    The letters are called jamo: 학교 gives ᄒ ᅡ ᆨ ᄀ ᅭ. The end of 학 and
+    the start of 교 are one letter to a reader and two different ones here.
+    (Unicode form NFD, which also takes the marks off é and が.)
     """
     return split_characters(unicodedata.normalize("NFD", sentence))
 

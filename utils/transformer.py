@@ -1,10 +1,11 @@
 """The parts of the Transformer, and the whole (built in 09, 10 and 11)."""
 
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
-from utils.text import padding_mask
 
 
 def sinusoidal_encoding(
@@ -152,28 +153,12 @@ class EncoderLayer(nn.Module):
         return self.add_norm2(x, self.feed_forward)
 
 
-def make_masks(
-    src: Tensor, tgt: Tensor, pad_id: int, tgt_pad_id: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """Who may look where: at the source, and inside the target.
-
-    src: (batch, src_len), padded with pad_id    tgt: (batch, tgt_len), padded
-    with tgt_pad_id, or with pad_id too if that is None
-    Returns src_mask (batch, 1, src_len), True at real tokens, and tgt_mask
-    (batch, tgt_len, tgt_len), True at real tokens that are not in the future.
-    """
-    tgt_pad_id = pad_id if tgt_pad_id is None else tgt_pad_id
-    past = causal_mask(tgt.size(1)).to(tgt.device)     # (tgt_len, tgt_len)
-    return padding_mask(src, pad_id), padding_mask(tgt, tgt_pad_id) & past
-
-
 class DecoderLayer(nn.Module):
-    """Masked self-attention, cross-attention, feed-forward: 3 Add & Norms.
+    """Look at the words before, look at the source, think.
 
     x: (batch, tgt_len, d_model)    memory: (batch, src_len, d_model)
     tgt_mask, src_mask: who may look where in x, and in memory
-    Returns x of the same shape, and the weights of the cross-attention
-    (batch, n_heads, tgt_len, src_len). Vaswani et al. 2017, section 3.1.
+    Returns x of the same shape. Vaswani et al. 2017, section 3.1.
     """
 
     def __init__(
@@ -189,15 +174,10 @@ class DecoderLayer(nn.Module):
         self.add_norm3 = AddNorm(d_model, dropout, pre_norm)
 
     def forward(self, x: Tensor, memory: Tensor, tgt_mask=None, src_mask=None):
-        looks = []
-
-        def read_memory(y):
-            looks.extend(self.cross_attention(y, memory, memory, src_mask))
-            return looks[0]
-
         x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-        x = self.add_norm2(x, read_memory)
-        return self.add_norm3(x, self.feed_forward), looks[1]
+        x = self.add_norm2(x, lambda y: self.cross_attention(
+            y, memory, memory, src_mask)[0])
+        return self.add_norm3(x, self.feed_forward)
 
 
 class Encoder(nn.Module):
@@ -226,8 +206,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     """A stack of decoder layers; pre-norm needs one LayerNorm at the end.
 
-    x, memory and the masks: as in DecoderLayer. Returns a tensor like x, and
-    all cross-attention (batch, n_layers, n_heads, tgt_len, src_len).
+    x, memory and the masks: as in DecoderLayer. Returns a tensor like x.
     """
 
     def __init__(
@@ -241,11 +220,9 @@ class Decoder(nn.Module):
         self.norm = LayerNorm(d_model) if pre_norm else nn.Identity()
 
     def forward(self, x: Tensor, memory: Tensor, tgt_mask=None, src_mask=None):
-        weights = []
         for layer in self.layers:
-            x, looks = layer(x, memory, tgt_mask, src_mask)
-            weights.append(looks)
-        return self.norm(x), torch.stack(weights, dim=1)
+            x = layer(x, memory, tgt_mask, src_mask)
+        return self.norm(x)
 
 
 class TokenEmbedding(nn.Module):
@@ -267,17 +244,34 @@ class TokenEmbedding(nn.Module):
         return self.dropout(self.positions(x))     # (batch, seq_len, d_model)
 
 
-class Transformer(nn.Module):
-    """The encoder-decoder of 2017 behind the protocol of Seq2Seq.
+@contextmanager
+def looks_of(decoder: Decoder):
+    """Collect where each layer looks in the source while the decoder runs.
 
-    Its state is all target tokens read so far, (batch, n): they are read
-    anew at every step. Weights are the mean over layers and heads.
+    Gives a list: one run adds the weights of the cross-attention of each
+    layer, (batch, n_heads, tgt_len, src_len).
+    """
+    looks = []
+    hooks = [
+        layer.cross_attention.register_forward_hook(
+            lambda part, given, output: looks.append(output[1]))
+        for layer in decoder.layers
+    ]
+    try:
+        yield looks
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+class Transformer(nn.Module):
+    """The encoder-decoder of Vaswani et al. 2017, with pre-norm by default.
+
+    Section 3.4 shares one matrix among source, target and output; we do not.
     """
 
-    def __init__(
-        self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4, n_layers=2,
-        d_ff=128, dropout=0.0, pre_norm=True, max_len=256,
-    ):
+    def __init__(self, src_vocab_size, tgt_vocab_size, d_model=64, n_heads=4,
+                 n_layers=2, d_ff=128, dropout=0.0, pre_norm=True, max_len=256):
         super().__init__()
         sizes = n_layers, d_model, n_heads, d_ff, dropout, pre_norm
         self.encoder, self.decoder = Encoder(*sizes), Decoder(*sizes)
@@ -289,14 +283,19 @@ class Transformer(nn.Module):
     def encode(self, src, src_mask):
         return self.encoder(self.src_embedding(src), src_mask)
 
-    def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
-        state = tgt if state is None else torch.cat([state, tgt], dim=1)
-        past = causal_mask(state.size(1)).to(state.device)
-        x, new = self.tgt_embedding(state), state.size(1) - tgt.size(1)
-        x, weights = self.decoder(x, memory, past, src_mask)
-        logits = self.out(x[:, new:])                  # (batch, tgt_len, vocab)
-        weights = weights[..., new:, :].mean(dim=(1, 2))
-        return (logits, state, weights) if need_weights else (logits, state)
+    def predict(self, tgt, memory, src_mask):
+        past = causal_mask(tgt.size(1)).to(tgt.device)
+        x = self.decoder(self.tgt_embedding(tgt), memory, past, src_mask)
+        return self.out(x)                         # (batch, tgt_len, vocab)
 
     def forward(self, src, src_mask, tgt):
-        return self.decode(tgt, self.encode(src, src_mask), src_mask)[0]
+        return self.predict(tgt, self.encode(src, src_mask), src_mask)
+
+    def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
+        read = tgt if state is None else torch.cat([state, tgt], dim=1)
+        with looks_of(self.decoder) as looks:      # the state: all tokens read
+            logits = self.predict(read, memory, src_mask)
+        new = slice(read.size(1) - tgt.size(1), None)
+        if not need_weights:
+            return logits[:, new], read
+        return logits[:, new], read, torch.stack(looks).mean(dim=(0, 2))[:, new]

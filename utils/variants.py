@@ -93,3 +93,16 @@ def alibi_attention(
         require_mask(mask, scores)
     weights = masked_softmax(scores, mask)
     return attention.output_map(merge_heads(weights @ v)), weights
+
+
+def window_mask(seq_len: int, width: int) -> Tensor:
+    """True where position i may look at j: itself and the places before it.
+
+    A causal mask that ends: with its own place, a position sees at most
+    width places. Returns (seq_len, seq_len), bool. ValueError for width < 1.
+    """
+    if width < 1:
+        raise ValueError(f"a window of {width} places shows nothing")
+    position = torch.arange(seq_len)
+    distance = position.unsqueeze(1) - position        # (seq_len, seq_len)
+    return (distance >= 0) & (distance < width)

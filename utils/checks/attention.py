@@ -1,4 +1,4 @@
-"""Checks of notebook 05: additive score, masked softmax, one step with attention, alignment."""
+"""Checks of notebook 05: masked softmax, one step, alignment, additive score, one look again."""
 
 import math
 from collections.abc import Callable
@@ -12,7 +12,7 @@ BATCH, TGT_LEN, SRC_LEN = 2, 5, 7
 AXES = "(batch, tgt_len, src_len)"
 
 
-@exercise("5.1")
+@exercise("5.4")
 def check_additive_score(answer) -> Verdict:
     """Judge a function of (queries, keys, query_map, key_map, v) that returns scores.
 
@@ -85,7 +85,7 @@ def judge_additive(answer: Callable) -> str:
     return "Every query meets every key, and tanh lets them interact."
 
 
-@exercise("5.2")
+@exercise("5.1")
 def check_masked_softmax(answer) -> Verdict:
     """Judge a function of (scores, mask) that returns weights; True in mask = may look."""
     scores = 3 * torch.randn(BATCH, TGT_LEN, SRC_LEN)
@@ -125,6 +125,8 @@ def check_masked_softmax(answer) -> Verdict:
     mask[0] = False
     leaf = scores.clone().requires_grad_()
     empty = call(answer, leaf, mask)
+    if not empty.requires_grad:
+        raise Mistake("no gradient comes back to the scores: do not detach, training needs it")
     if empty[0].isnan().any():
         raise Mistake("a sentence of padding only gives nan (0/0): let such a row be all 0")
     if not same(empty[0], torch.zeros(TGT_LEN, SRC_LEN)):
@@ -163,7 +165,7 @@ class Step:
         return self.combine(torch.cat([first, second], dim=-1)).tanh()
 
 
-@exercise("5.3")
+@exercise("5.2")
 def check_attention_step(answer) -> Verdict:
     """Judge a function of (embedded, state, memory, src_mask, cell, combine): one Luong step.
 
@@ -210,7 +212,7 @@ def check_attention_step(answer) -> Verdict:
     return "First the step, then the look back, then the mix."
 
 
-@exercise("5.4")
+@exercise("5.3")
 def check_alignment_error(answer) -> Verdict:
     """Judge a function of (weights, gold), lists over sentences, that returns a share of words."""
     chosen = [[0, 3, 0, 4, 3, 2], [1, 2, 0, 1]]  # the last row of each belongs to <eos>
@@ -255,3 +257,58 @@ def check_alignment_error(answer) -> Verdict:
     if want_number(call(answer, [weights[0]] * 2, doubled), "the error") > 0:
         raise Mistake("a word may have several gold links: any one of them is right")
     return "Only words with a gold link count, each once."
+
+
+@exercise("5.5")
+def check_one_look(answer) -> Verdict:
+    """Judge a function of (queries, memory, mask) that returns context and weights.
+
+    Scores may be divided by the root of the width or not.
+    """
+    for d_model, src_len, tgt_len in ((4, SRC_LEN, TGT_LEN), (9, 3, 1)):
+        judge_look(answer, d_model, src_len, tgt_len)
+    return "That is attention: score, hide, share, mix."
+
+
+def judge_look(answer: Callable, d_model: int, src_len: int, tgt_len: int) -> None:
+    """Find the mistake in one look at made-up states of these sizes."""
+    queries = torch.randn(BATCH, tgt_len, d_model)
+    memory = torch.randn(BATCH, src_len, d_model)
+    mask = torch.ones(BATCH, 1, src_len, dtype=torch.bool)
+    mask[1, :, src_len // 2 + 1 :] = False
+    result = call(answer, queries, memory, mask)
+    if not isinstance(result, tuple | list) or len(result) != 2:
+        raise Mistake("return two tensors: the context and the weights")
+    first, second = (tuple(getattr(part, "shape", ())) for part in result)
+    sizes = (BATCH, tgt_len, d_model), (BATCH, tgt_len, src_len)
+    if (first, second) == sizes[::-1] and first != second:
+        raise Mistake("the two are exchanged: the context comes first, then the weights")
+    context = want_tensor(result[0], sizes[0], "the context (batch, tgt_len, d_model)")
+    weights = want_tensor(result[1], sizes[1], f"the weights {AXES}")
+    dots = queries @ memory.transpose(1, 2)
+    right = [masked(dots / scale, mask) for scale in (1, d_model**0.5)]
+    both = (dots, dots / d_model**0.5)
+    wrong = [
+        ([dots.softmax(-1) for dots in both], "the mask has no effect on the weights"),
+        ([d.softmax(-1) * mask for d in both], "masked after the softmax: rows do not sum to 1"),
+        ([(d * mask).softmax(-1) for d in both], "a score of 0 is no mask: fill with -inf"),
+        ([masked(d, mask, 1) for d in both] if tgt_len > 1 else [], "softmax over the queries"),
+        ([masked(d, ~mask).nan_to_num() for d in both], "the mask is upside down: True may look"),
+        ([d.masked_fill(~mask, -math.inf) for d in both], "these are scores; take the softmax"),
+        ([masked(dots / d_model, mask)], "divide by the root of the width, or by nothing"),
+    ]
+    for values, message in wrong:
+        if any(same(weights.nan_to_num(-1.0), v.nan_to_num(-1.0)) for v in values):
+            raise Mistake(message)
+    if not any(same(weights, value) for value in right):
+        raise Mistake("the weights differ from the softmax of query · state over what may be seen")
+    if not same(context, weights @ memory):
+        raise Mistake("the context differs from weights @ memory")
+    leaves = (queries.clone().requires_grad_(), memory), (queries, memory.clone().requires_grad_())
+    if not all(call(answer, *pair, mask)[0].requires_grad for pair in leaves):
+        raise Mistake("no gradient comes back: do not detach, training must reach the states")
+
+
+def masked(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
+    """Softmax over what may be seen."""
+    return scores.masked_fill(~mask, -math.inf).softmax(dim)

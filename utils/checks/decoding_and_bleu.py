@@ -1,4 +1,4 @@
-"""Checks of notebook 06: clipped n-grams, corpus BLEU, one beam step, a test of beam search."""
+"""Checks of notebook 06: one beam step, clipped n-grams, corpus BLEU, a test of beam search."""
 
 import math
 from collections import Counter
@@ -27,7 +27,7 @@ def whole_pair(result) -> tuple[int, int]:
     return int(pair[0]), int(pair[1])
 
 
-@exercise("6.1")
+@exercise("6.2")
 def check_clipped_matches(answer) -> Verdict:
     """Judge a function of (hypothesis, reference, n) that returns (matches, total)."""
     pair = whole_pair(call(answer, WRITTEN, REFERENCE, 1))
@@ -57,6 +57,16 @@ def check_clipped_matches(answer) -> Verdict:
         raise Mistake(wrong[pair])
     if pair != (1, 3):
         raise Mistake(f"for n = 2 want 1 match of 3, got {pair[0]} of {pair[1]}")
+    pair = whole_pair(call(answer, "a b c d".split(), "b a d c".split(), 2))
+    if pair == (2, 3):
+        raise Mistake("'a b' is found in 'b a': an n-gram is its words in their order")
+    if pair != (0, 3):
+        raise Mistake(f"'a b c d' against 'b a d c', n = 2: want 0 matches of 3, got {pair}")
+    ids, wanted = [7, 3, 7, 3, 7, 3], [7, 3, 7, 3, 9]
+    pair = whole_pair(call(answer, ids, wanted, 3))
+    if pair != (2, 4):
+        raise Mistake(f"tokens may be numbers and n any order: {ids} against {wanted}, n = 3, "
+                      f"want 2 matches of 4, got {pair}")
     pair = whole_pair(call(answer, ["the"], REFERENCE, 3))
     if pair != (0, 0):
         raise Mistake(f"one word has no run of three: want 0 matches of 0, got {pair}")
@@ -84,7 +94,7 @@ def score(row: list, weights=(0.25,) * 4, brevity=lambda c, r: min(0.0, 1 - r / 
     return 100 * math.exp(brevity(row[8], row[9]) + sum(logs))
 
 
-@exercise("6.2")
+@exercise("6.3")
 def check_corpus_bleu(answer) -> Verdict:
     """Judge a function of (hypotheses, references) that returns unsmoothed corpus BLEU."""
     rows = counts_of(SHORT, REFERENCES)
@@ -159,7 +169,7 @@ def equal(result: list[Tensor], expected: list[Tensor]) -> bool:
     return all(same(a, b, 1e-4) for a, b in zip(result, expected))
 
 
-@exercise("6.3")
+@exercise("6.1")
 def check_beam_step(answer) -> Verdict:
     """Judge a function of (total, ended, log_p) that returns totals, parents and words."""
     batch, beam_size, vocab_size = 2, 3, 5
@@ -178,6 +188,8 @@ def check_beam_step(answer) -> Verdict:
                           "EACH sentence, topk along dim=1")
         want_tensor(part, (batch, beam_size), f"(batch, beam_size) for the {name}")
     result, right = list(result), step(total, ended, log_p)
+    if result[1].is_floating_point() or result[2].is_floating_point():
+        raise Mistake("parents and words are row numbers, so whole numbers: divide with //")
     nobody = torch.zeros_like(ended)
     if result[0].isnan().any():
         raise Mistake("the totals hold nan: add logarithms, and hide what has ended with -inf")
@@ -226,6 +238,11 @@ def check_beam_step(answer) -> Verdict:
     alone = call(answer, total[1:], ended[1:], log_p[1:])
     if not equal(list(alone), [part[1:] for part in right]):
         raise Mistake("alone in its batch, a sentence gets another result: keep sentences apart")
+    total = torch.tensor([[0.0, float("-inf")]])    # before the first word: one beginning, <bos>
+    ended, log_p = torch.zeros(1, 2).bool(), (1.5 * torch.randn(1, 2, 9)).log_softmax(-1)
+    if not equal(list(call(answer, total, ended, log_p)), step(total, ended, log_p)):
+        raise Mistake("with another beam_size and vocab_size, 2 and 9, the result is wrong: take "
+                      "both from log_p.shape, and let a total of -inf stay out")
     return "Children compete within their sentence, by their whole log-probability."
 
 
@@ -245,7 +262,7 @@ def winner(everything: dict, length_penalty: float, sign: int = 1) -> tuple:
 
 @exercise("6.4")
 def check_beam_test(answer) -> Verdict:
-    """Judge a test of (search, everything, length_penalty) that tells sound from broken."""
+    """Judge a test of (search, everything, length_penalty) that tells correct from broken."""
     judged = {}
     for probabilities, narrow in WORLDS:
         everything = {words: math.log(p) for words, p in probabilities.items()}
@@ -268,6 +285,8 @@ def check_beam_test(answer) -> Verdict:
         cases += [((name, a), search, a) for name, (search, a) in broken.items()]
         for name, search, length_penalty in cases:
             verdict = call(answer, search, everything, length_penalty)
+            if str(getattr(verdict, "dtype", "")).endswith("bool") and verdict.ndim == 0:
+                verdict = bool(verdict)
             if not isinstance(verdict, bool):
                 raise Mistake(f"return True or False, got {type(verdict).__name__}")
             judged.setdefault(name, []).append(verdict)
@@ -278,7 +297,7 @@ def check_beam_test(answer) -> Verdict:
                       "be able to fail")
     sound_ones = [v for (name, _), v in judged.items() if name == "sound"]
     if max(sizes) < len(everything) and not all(map(all, sound_ones)):
-        raise Mistake("a sound search fails: its beam is smaller than the search space; give it "
+        raise Mistake("a correct search fails: its beam is smaller than the search space; give it "
                       "len(everything) places")
     if not any(map(any, judged.values())):
         raise Mistake("no search passes: compare what it returns with one of the sentences of "
@@ -295,4 +314,4 @@ def check_beam_test(answer) -> Verdict:
         raise Mistake("a search that forgets most beginnings passes: only the best sentence may")
     if any(judged["first", 1.0]):
         raise Mistake("a search that stops at its first <eos> passes: only the best sentence may")
-    return "It lets the sound search pass and catches five broken ones."
+    return "It lets the correct search pass and catches five broken ones."

@@ -1,6 +1,6 @@
-"""The checks of notebook 09: the sinusoid, adding it, turning pairs, a test of offsets."""
+"""The checks of notebook 09: the sinusoid, adding it, turning pairs, a window."""
 
-import functools
+import copy
 import math
 from collections.abc import Iterable
 
@@ -24,7 +24,7 @@ from utils.checks.core import (
     want_tensor,
 )
 from utils.transformer import sinusoidal_encoding
-from utils.variants import rotate
+from utils.variants import rotate, window_mask
 
 # All different; no width is 4 or 16, where two wrong formulas can meet.
 BATCH, N_HEADS, SEQ_LEN, D_K = 2, 3, 7, 10
@@ -184,6 +184,8 @@ def check_positions(answer) -> str | None:
     judge_start(module, table, d_model)
     judge_end(module, max_len, d_model)
     judge_buffer(module)
+    judge_other_table(answer)
+    learns(x, lambda given: module(given), "the tokens")
     return "The table is saved with the model, moved with it, and never trained"
 
 
@@ -247,6 +249,30 @@ def judge_start(module, table: Tensor, d_model: int) -> None:
                       "rows start to start + seq_len - 1")
 
 
+def judge_other_table(answer) -> None:
+    """The same at another d_model and max_len."""
+    module, x = call(answer, 6, 40), torch.randn(1, 33, 6)
+    wrong = "right for d_model 10 and max_len 12, wrong for 6 and 40: use both arguments"
+    try:
+        rows = added(module, x, 7)
+    except Mistake as mistake:
+        raise Mistake(f"{wrong} ({mistake})") from mistake
+    if not same(rows, sinusoidal_encoding(40, 6)[7:].expand_as(x)):
+        raise Mistake(wrong)
+
+
+def learns(x: Tensor, run, what: str) -> None:
+    """Make sure that a gradient comes back through run(x) to x."""
+    x = x.clone().requires_grad_()
+    result = run(x)
+    result = result[0] if isinstance(result, tuple | list) else result
+    if not result.requires_grad:
+        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
+    (slope,) = torch.autograd.grad(result.square().sum(), x, allow_unused=True)
+    if slope is None or not (slope.abs() > 0).any():
+        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
+
+
 def judge_end(module, max_len: int, d_model: int) -> None:
     """Beyond the table there is a clear error."""
     beyond = torch.randn(BATCH, max_len + 1, d_model)
@@ -264,7 +290,12 @@ def judge_end(module, max_len: int, d_model: int) -> None:
 
 def judge_buffer(module: nn.Module) -> None:
     """The table is a buffer: neither trained nor lost."""
-    if any(True for _ in module.parameters()):
+    parameters = list(module.parameters())
+    if parameters and not any(p.requires_grad for p in parameters):
+        raise Mistake("the table is a frozen parameter: it is not trained, but it is counted as a "
+                      "parameter, and requires_grad_(True) on the model thaws it. Use "
+                      "register_buffer")
+    if parameters:
         raise Mistake("the table is a parameter, so training would change it: register_buffer "
                       "keeps it fixed")
     saved = list(module.state_dict().values())
@@ -312,6 +343,13 @@ def check_rotate(answer) -> str | None:
     if not same(flat, turned[0, 0]):
         raise Mistake(f"{hint} gives another result")
     must_refuse(lambda: answer(x[..., :9]), "d_k must be even, and for 9 your function must say so")
+    other = torch.randn(1, 2, 33, 6, dtype=torch.float64)
+    expected = from_halves(rotate(to_turns(other), 5)) if remark else rotate(other, 5)
+    turned = want_tensor(call(answer, other, 5), tuple(other.shape), "(1, 2, 33, 6)")
+    if not same(turned, expected, 1e-4):
+        raise Mistake("right for 7 tokens of d_k 10, wrong for 33 of d_k 6: use the sizes of x "
+                      "everywhere")
+    learns(x, answer, "x")
     return remark
 
 
@@ -405,100 +443,7 @@ def raise_lost_length(x: Tensor, turned: Tensor) -> None:
                   "features make its pair, and by which angle does it turn?")
 
 
-@functools.cache
-def turned_score(m: int, n: int) -> float:
-    """The score of one query at position m with one key at n, in float32."""
-    generator = torch.Generator().manual_seed(3)
-    q, k = torch.randn(2, 1, 8, generator=generator)
-    return (rotate(q, m) @ rotate(k, n).T).item()
-
-
-def wave(distance: float) -> float:
-    """Some function of an offset, with a sign and without a period."""
-    return math.sin(0.7 * distance) + 0.3 * distance
-
-
-RELATIVE = [
-    (lambda m, n: float((m - n) ** 2), "a score (m - n)² is called absolute: compare pairs of the "
-     "same offset m - n with one another"),
-    (lambda m, n: float(m - n), "a score m - n is called absolute: an offset has a sign, and "
-     "score(m, n) need not equal score(n, m)"),
-    (lambda m, n: 2.5, "a score that is always 2.5 is called absolute: nothing but the offset "
-     "moves it"),
-    (turned_score, "the score of turned vectors is called absolute: it moves by about 1e-6, which "
-     "is rounding. Do not compare with ==, allow 1e-4"),
-]
-ABSOLUTE = [
-    (lambda m, n: wave(m) + wave(2 * n), "a score of m and n apart is called relative: shift both "
-     "positions by the same step and compare"),
-    (lambda m, n: float(m + n), "the score m + n is called relative: exchanging m and n is no "
-     "shift. Add the same step to both"),
-    (lambda m, n: wave(m - n) if m - n in (0, 1) else wave(m), "a score that is relative at "
-     "offsets 0 and 1 alone passes: try far offsets too"),
-    (lambda m, n: wave(m - n) if m >= n else wave(m), "a score that is relative only for keys "
-     "before the query passes: try offsets of both signs"),
-    (lambda m, n: wave(m - n) if m <= n else wave(m), "a score that is relative only for keys "
-     "after the query passes: try offsets of both signs"),
-    (lambda m, n: wave(m - n) + 0.002 * m, "a score that drifts by 0.002 at each step passes: "
-     "your tolerance is too wide"),
-    (lambda m, n: wave(m - n) + (m % 2), "a score that differs at odd and even positions passes: "
-     "shift by odd steps too"),
-    (lambda m, n: wave(m - n) + (m > 12), "a score that changes after position 12 passes: try "
-     "more shifts, up to position 30"),
-    (lambda m, n: wave(m - n) + (m < 2 and n < 2), "a score that is different at positions 0 and 1 "
-     "passes: begin at position 0"),
-    (lambda m, n: wave(m - n) + (m % 5 == 3 and n % 3 == 1), "a score with exceptions at some "
-     "pairs passes: one pair for an offset is no test, try many"),
-    (lambda m, n: wave(m - n) + (m > 25), "a score that changes after position 25 passes: look at "
-     "all positions, 0 to 30"),
-]
-
-
 @exercise("9.4")
-def check_offset_test(answer) -> str | None:
-    """The learner's test on scores that depend on the offset alone, and on some that do not."""
-    for score, message in RELATIVE[:3]:
-        if not as_bool(call(answer, score)):
-            raise Mistake(message)
-    for score, message in ABSOLUTE:
-        if as_bool(call(answer, score)):
-            raise_too_few(answer)
-            raise Mistake(message)
-    for score, message in RELATIVE[3:]:
-        if not as_bool(call(answer, score)):
-            raise Mistake(message)
-    return f"It separates {len(RELATIVE)} relative scores from {len(ABSOLUTE)} others"
-
-
-def raise_too_few(answer) -> None:
-    """A test that missed something: did it look at all, at one pair, at one offset?"""
-    seen = set()
-
-    def watched(m: int, n: int) -> float:
-        seen.add((int(m), int(n)))
-        return float(m - n)
-
-    call(answer, watched)
-    if not seen:
-        raise Mistake("your test never calls score(m, n)")
-    if len(seen) < 4:
-        raise Mistake(f"your test looks at {len(seen)} pairs of positions: one pair and its "
-                      "shifted self may agree by chance. Try many offsets and many shifts")
-    if len({m - n for m, n in seen}) == 1:
-        raise Mistake("your test looks at one offset alone: try near and far ones, of both signs")
-
-
-def as_bool(result) -> bool:
-    """One True or False, also from a tensor."""
-    if isinstance(result, Tensor) and result.numel() == 1 and result.dtype == torch.bool:
-        return bool(result)
-    if type(result).__name__ in ("bool", "bool_"):
-        return bool(result)
-    raise Mistake(f"want True or False, got {type(result).__name__}: compare, then return one "
-                  "answer for all pairs")
-
-
-@exercise("9.5")
 def check_rotary_attention(answer) -> str | None:
     """What is turned, when, and what is left alone."""
     attention = MultiHeadAttention(D_MODEL, N_HEADS).requires_grad_(False)
@@ -516,7 +461,38 @@ def check_rotary_attention(answer) -> str | None:
             name_mistake(output, output_slips(attention, x, mask))
             raise Mistake("the weights are right, the output is not: mix the heads' values, merge "
                           "the heads, then output_map")
+    judge_other_heads(answer)
+    judge_learning(answer, attention, x)
     return "Queries and keys know where they are, values do not need to"
+
+
+def judge_other_heads(answer) -> None:
+    """Other sizes, and for each sentence a mask of its own."""
+    attention, x = MultiHeadAttention(8, 2).requires_grad_(False), torch.randn(2, 5, 8)
+    mask = torch.ones(2, 1, 5, dtype=torch.bool)
+    mask[0, :, 3:] = False
+    parts = call(answer, attention, x, mask.unsqueeze(1))
+    true_output, true = rotary_by_steps(attention, x, mask.unsqueeze(1))
+    shapes = [tuple(part.shape) for part in parts]
+    if shapes != [(2, 5, 8), (2, 2, 5, 5)] or not same(parts[1], true, 1e-4):
+        raise Mistake("right for 3 heads of width 10, wrong for 2 of width 4 with a mask of its "
+                      "own for each sentence: use the sizes of the module, and the mask as it is")
+    if not same(parts[0], true_output, 1e-4):
+        raise Mistake("right for 3 heads of width 10, the output is wrong for 2 of width 4")
+
+
+def judge_learning(answer, attention: MultiHeadAttention, x: Tensor) -> None:
+    """All four maps learn."""
+    attention = copy.deepcopy(attention).requires_grad_()
+    output = answer(attention, x, None)[0]
+    names = "query_map", "key_map", "value_map", "output_map"
+    weights = [getattr(attention, name).weight for name in names]
+    if not output.requires_grad:
+        raise Mistake("no gradient comes back to any map: is there a detach, .data or no_grad?")
+    slopes = torch.autograd.grad(output.square().sum(), weights, allow_unused=True)
+    for name, slope in zip(names, slopes):
+        if slope is None or not (slope.abs() > 0).any():
+            raise Mistake(f"no gradient comes back to {name}: is there a detach, .data or no_grad?")
 
 
 def two_parts(answer, attention: MultiHeadAttention, x: Tensor, mask: Tensor | None) -> tuple:
@@ -612,4 +588,56 @@ def output_slips(
          "transpose, which mixes up tokens: use merge_heads"),
         (x + attention.output_map(mix(v)), "x is added to the output: the residual is not part of "
          "the attention"),
+    ]
+
+
+@exercise("9.5")
+def check_window_mask(answer) -> str:
+    """Shape and type, then the window against its known distortions, then other sizes."""
+    seq_len, width = 7, 3
+    mask = call(answer, seq_len, width)
+    want_tensor(mask, (seq_len, seq_len), "(seq_len, seq_len)")
+    if mask.dtype != torch.bool:
+        raise Mistake(f"want bool (True = may look), got {mask.dtype}")
+    true = window_mask(seq_len, width)
+    if not torch.equal(mask, true):
+        name_mistake(mask, window_slips(seq_len, width))
+        query, key = (mask != true).nonzero()[0].tolist()
+        raise Mistake(f"position {query} {'may' if mask[query, key] else 'may not'} look at "
+                      f"position {key}, {query - key} places back: with width {width} it may look "
+                      f"0 to {width - 1} places back")
+    for other_len, other_width in ((9, 5), (4, 1), (3, 8)):
+        other = call(answer, other_len, other_width)
+        want_tensor(other, (other_len, other_len), "(seq_len, seq_len)")
+        if not torch.equal(other, window_mask(other_len, other_width)):
+            raise Mistake(f"right for 7 positions and width 3, wrong for {other_len} and "
+                          f"{other_width}: use seq_len and width everywhere")
+    return "Each position sees itself and width - 1 places before it"
+
+
+def window_slips(seq_len: int, width: int) -> list[tuple[Tensor, str]]:
+    """The masks that wrong rules give, and what to say then."""
+    position = torch.arange(seq_len)
+    distance = position.unsqueeze(1) - position
+    true = window_mask(seq_len, width)
+    return [
+        (~true, "the mask is turned round: True means may look"),
+        (true.T, "rows and columns are exchanged: row i is the position that looks, and it looks "
+         "back, not ahead"),
+        (distance >= 0, "the past has no end: hide what is width or more places back"),
+        (distance.abs() < width, "a position sees its future: want distance >= 0 as well"),
+        (distance < width, "a position sees all of its future: want distance >= 0 as well"),
+        ((distance >= 0) & (distance <= width), "the window is one place too wide: with its own "
+         "place a position sees width places in all"),
+        ((distance >= 0) & (distance < width - 1), "the window is one place too narrow: with its "
+         "own place a position sees width places in all"),
+        ((distance > 0) & (distance < width), "a position does not see itself, and the first one "
+         "sees nothing: want distance >= 0"),
+        ((distance > 0) & (distance <= width), "a position does not see itself: its own place "
+         "counts among the width places"),
+        (distance >= width, "the far past is kept and the near past hidden: want distance < width"),
+        ((distance >= 0) & (position < width), "all positions see the first places: the window "
+         "must move along with the position that looks"),
+        ((distance >= 0) & (position.unsqueeze(1) // width == position // width), "the text is "
+         "cut into blocks: the window must move with every position"),
     ]

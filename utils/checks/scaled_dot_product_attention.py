@@ -1,10 +1,10 @@
-"""The checks of notebook 07: attention, the causal mask, the order of scalings, a sum by hand."""
+"""The checks of lesson 07: attention, the causal mask, the head, a head written by hand."""
 
-import math
+import itertools
 from collections.abc import Iterable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from utils.checks.core import (
     Mistake,
@@ -20,7 +20,9 @@ from utils.checks.core import (
 BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K, D_V = 2, 3, 5, 7, 8, 6
 CONTEXT = (BATCH, N_HEADS, TGT_LEN, D_V)
 WEIGHTS = (BATCH, N_HEADS, TGT_LEN, SRC_LEN)
-SCALINGS = ("nothing", "sqrt(d_k)", "d_k", "lengths")
+HEAD_SIZES = ((6, 8), (10, 3))          # (d_model, d_k) of the heads that are judged
+COURSE_NAMES = ("query_map", "key_map", "value_map")
+N_DAYS, N_SKIES = 7, 4
 
 
 def name_mistake(result: Tensor, known: Iterable[tuple[Tensor, str]]) -> None:
@@ -39,6 +41,9 @@ def check_scaled_dot_product_attention(answer) -> str:
     judge_weights(answer, q, k, v)
     judge_mask(answer, q, k, v)
     judge_axes(answer, q, k, v)
+    judge_sizes(answer)
+    judge_large(answer, q, k, v)
+    judge_gradients(answer, q, k, v)
     return "Any axes may stand in front, and a query that may look nowhere gets zeros"
 
 
@@ -108,6 +113,8 @@ def judge_weights(answer, q: Tensor, k: Tensor, v: Tensor) -> None:
             (scores / scores.sum(-1, keepdim=True), "the scores are divided by their sum, so "
              "shares may be negative: want softmax"),
             (scores.log_softmax(-1), "these are logarithms of shares: softmax, not log_softmax"),
+            (scores.masked_fill(~torch.ones(TGT_LEN, SRC_LEN).tril().bool(), -torch.inf)
+             .softmax(-1), "a causal mask is built in: without a mask each query sees all keys"),
         ])
         sums = weights.sum(-1)
         if not same(sums, torch.ones_like(sums), 1e-3):
@@ -176,8 +183,42 @@ def judge_axes(answer, q: Tensor, k: Tensor, v: Tensor) -> None:
         raise Mistake(f"{hint} fails ({mistake})") from mistake
     if not same(weights, true):
         raise Mistake(f"{hint} gives other weights")
+
+
+def judge_sizes(answer) -> None:
+    """The same at other sizes, with one query only."""
+    q, k, v = torch.randn(4, 1, 5), torch.randn(4, 3, 5), torch.randn(4, 3, 2)
+    true = (q @ k.transpose(-2, -1) / 5**0.5).softmax(-1)
+    other = f"right for d_k = {D_K} and {TGT_LEN} queries, wrong for d_k = 5 and one query"
+    try:
+        context, weights = two_parts(answer, q, k, v, None)
+    except Mistake as mistake:
+        raise Mistake(f"{other}: {mistake}") from mistake
+    if not (same(weights, true) and same(context, true @ v)):
+        raise Mistake(f"{other}: is a size written into your code?")
+
+
+def judge_large(answer, q: Tensor, k: Tensor, v: Tensor) -> None:
+    """Large scores, without and with a mask that hides the winner."""
     _, weights = two_parts(answer, 100 * q, 100 * k, v, None)
     want_finite(weights, "with large scores exp() leaves the range of a float: use softmax")
+    scores = 100 * q @ k.transpose(-2, -1) / D_K**0.5
+    mask = scores < scores.amax(-1, keepdim=True)
+    true = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    context, weights = two_parts(answer, 100 * q, k, v, mask)
+    if not same(weights, true) or not same(context, true @ v):
+        raise Mistake("with large scores, where the best key is hidden, the weights are wrong: "
+                      "after the softmax it is too late to hide, the others got 0 already")
+
+
+def judge_gradients(answer, q: Tensor, k: Tensor, v: Tensor) -> None:
+    """The context must pass a gradient to each of the three."""
+    with torch.enable_grad():
+        for place, name in enumerate("qkv"):
+            given = [t.clone().requires_grad_(i == place) for i, t in enumerate((q, k, v))]
+            context, _ = two_parts(answer, *given, None)
+            if not context.requires_grad:
+                raise Mistake(f"no gradient reaches {name}: is there a detach or a no_grad?")
 
 
 @exercise("7.2")
@@ -232,125 +273,275 @@ def check_causal_mask(answer) -> str:
 
 
 @exercise("7.3")
-def check_entropy_order(answer) -> str:
-    """The four scalings from the most peaked to the flattest; the misconception is named."""
-    order = call(answer) if callable(answer) else answer
-    if order is ...:
-        raise NotAttempted
-    if not isinstance(order, list | tuple):
-        raise Mistake(f"want a list of four names, got {type(order).__name__}")
-    if any(name is ... for name in order):
-        raise NotAttempted
-    order = list(order)
-    for name in order:
-        if name not in SCALINGS:
-            raise Mistake(f"{name!r} is not one of the names {', '.join(SCALINGS)}")
-    if len(order) != 4:
-        raise Mistake(f"want a list of four names, got {len(order)}")
-    if len(set(order)) != 4:
-        raise Mistake("want each of the four names once")
-    nothing, root, width, lengths = map(order.index, SCALINGS)
-    if nothing == 3 and root == 2:
-        raise Mistake("this order runs from flat to peaked: begin with the scaling under which "
-                      "one key takes nearly all")
-    if nothing != 0:
-        raise Mistake("undivided scores spread the most (their std is √d_k = 16): what does the "
-                      "softmax make of gaps that large?")
-    if root == 3:
-        raise Mistake("you expect √d_k to be the flattest: compare the divisors at d_k = 256. "
-                      "√d_k is 16, d_k is 256, and |q||k| is near 256, too")
-    if width < root:
-        raise Mistake("you hold division by d_k for the milder or safer one: it divides by 256 "
-                      "where the spread is 16. What spread is left?")
-    if lengths < root:
-        raise Mistake("you expect the cosine to be sharper than √d_k: a cosine of random vectors "
-                      "with 256 entries is about 1/16. How far apart can shares get?")
-    return "d_k and lengths may stand in either order: they come out alike"
+def check_self_attention(answer) -> str:
+    """Judge a class (d_model, d_k) whose forward(x, mask) returns context and weights."""
+    return judge_head(answer)
 
 
 @exercise("7.4")
-def check_context_by_hand(answer) -> str:
-    """One word's context from lists of numbers, against every slip that is easy to make."""
-    n_words, d_k, d_v = 3, 5, 2
-    queries, keys = torch.randn(2, n_words, d_k, dtype=torch.float64)
-    values = torch.randn(n_words, d_v, dtype=torch.float64)
-    best = (queries @ keys.T).argmax(-1).tolist()
-    for word in sorted((1, 0, 2), key=lambda word: best[word] == word):  # own key best: last
-        result = call(answer, queries.tolist(), keys.tolist(), values.tolist(), word)
-        numbers = as_numbers(result)
-        if same(numbers, mix(queries, keys, values, word)):
-            continue
-        name_mistake(numbers, known_slips(queries, keys, values, word))
-        if len(numbers) != d_v:
-            raise Mistake(f"want {d_v} numbers, as many as one value has, got {len(numbers)}")
-        raise Mistake(
-            f"for word {word} the first number is {numbers[0]:.2f}, want "
-            f"{mix(queries, keys, values, word)[0]:.2f}. Print your shares: do they sum to 1?"
-        )
-    return "The same numbers as softmax(q·K/√d_k) V"
+def check_yesterday(answer) -> str:
+    """Judge three matrices, written by hand, with which each day finds yesterday's sky."""
+    maps = call(answer)
+    size = N_DAYS + N_SKIES
+    if not isinstance(maps, tuple | list) or len(maps) != 3:
+        raise Mistake("want three matrices, `return w_q, w_k, w_v`")
+    shapes = {"W^Q": (N_DAYS, size), "W^K": (N_DAYS, size), "W^V": (N_SKIES, size)}
+    for (name, wanted), matrix in zip(shapes.items(), maps):
+        if isinstance(matrix, Tensor) and tuple(matrix.shape) == wanted[::-1]:
+            raise Mistake(f"{name} is {wanted[::-1]}, want it turned: {wanted}, a row for each "
+                          "number that comes out")
+        want_tensor(matrix, wanted, f"of {name}")
+    w_q, w_k, w_v = (want_finite(matrix.float(), "the matrices hold plain numbers")
+                     for matrix in maps)
+    day, sky, x = made_up_weeks()
+    weights = ((x @ w_q.T) @ (x @ w_k.T).transpose(-2, -1) / N_DAYS**0.5).softmax(-1)
+    context = weights @ x @ w_v.T
+    back = (day.unsqueeze(2) - day.unsqueeze(1)) % N_DAYS      # days from the asker to each word
+    shares = {steps: weights[back == steps].min().item() for steps in range(N_DAYS)}
+    name_wrong_day(weights, back, w_q, w_k)
+    yesterday = (sky.unsqueeze(1) * (back == 1)).sum(-1)
+    if shares[1] < 0.8:
+        raise Mistake(f"yesterday is found, but gets only {shares[1]:.2f} of the weight: larger "
+                      "numbers in W^Q make a sharper question")
+    if not torch.equal(context.argmax(-1), yesterday):
+        if same(w_v[:, :N_DAYS].abs().sum(), torch.tensor(0.0)):
+            raise Mistake("the right day is found, but its value is not its sky: the number of "
+                          "each sky must stay in its place")
+        raise Mistake("the right day is found, but its value is not its sky: W^V must read the "
+                      f"last {N_SKIES} numbers of a word")
+    return f"yesterday gets {shares[1]:.2f} of the weight or more, in 200 weeks"
 
 
-def as_numbers(result) -> Tensor:
-    """A list, tuple or tensor of numbers as one row."""
+def made_up_weeks(n_weeks: int = 200) -> tuple[Tensor, Tensor, Tensor]:
+    """Days in random order, their skies, and the words as (day one-hot, sky one-hot)."""
+    day = torch.rand(n_weeks, N_DAYS).argsort(dim=-1)
+    sky = torch.randint(N_SKIES, (n_weeks, N_DAYS))
+    return day, sky, torch.cat([torch.eye(N_DAYS)[day], torch.eye(N_SKIES)[sky]], dim=-1)
+
+
+def name_wrong_day(weights: Tensor, back: Tensor, w_q: Tensor, w_k: Tensor) -> None:
+    """Raise the message of a head that looks at another day than yesterday."""
+    best = back.gather(2, weights.argmax(-1, keepdim=True)).squeeze(2)
+    if (best == 1).all():
+        return
+    if same(weights, torch.full_like(weights, 1 / N_DAYS)):
+        raise Mistake("all weights are equal, 1/7: q·k is the same for all days")
+    if w_q[:, N_DAYS:].any() or w_k[:, N_DAYS:].any():
+        raise Mistake("queries or keys depend on the sky: the last 4 columns of W^Q and W^K must "
+                      "be 0")
+    if (best == N_DAYS - 1).all():
+        raise Mistake("each day finds tomorrow: roll the other way")
+    if (best == 0).all():
+        raise Mistake("each day finds itself: its query must hold yesterday's place, its key "
+                      "its own")
+    if len(best.unique()) == 1:
+        raise Mistake(f"each day finds the day {best[0, 0]} days before it: want 1 day before")
+    n_right = (best[0] == 1).sum()
+    raise Mistake(f"in a made-up week {n_right} of 7 days find yesterday: want all, from Sunday "
+                  "to Monday too")
+
+
+@exercise("7.5")
+def check_head_from_memory(answer) -> str:
+    """The same for a class written from memory: its matrices may have any names."""
+    return judge_head(answer)
+
+
+def judge_head(answer) -> str:
+    """Matrices, weights, context, mask, axes, gradients: one after another, at two sizes."""
+    if answer is ...:
+        raise NotAttempted
+    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        raise Mistake("hand over the class itself, a class of nn.Module, without brackets")
+    if answer.forward is nn.Module.forward:
+        raise NotAttempted
+    with torch.enable_grad():
+        judge_at(answer, *HEAD_SIZES[0])
+        try:
+            judge_at(answer, *HEAD_SIZES[1])
+        except Mistake as mistake:
+            raise Mistake(f"right for (d_model, d_k) = {HEAD_SIZES[0]}, wrong for "
+                          f"{HEAD_SIZES[1]}: is a size written into your code? ({mistake})"
+                          ) from mistake
+    return "Three matrices and one formula: that is a head"
+
+
+def judge_at(answer: type, d_model: int, d_k: int) -> None:
+    """Judge a head of one size."""
+    head = build(answer, d_model, d_k)
+    x = torch.randn(BATCH, TGT_LEN, d_model)
+    maps = judge_output(head, x, d_k)
+    judge_head_mask(head, x, maps)
+    judge_head_axes(head, x)
+    judge_head_gradients(head, x)
+
+
+def build(answer: type, d_model: int, d_k: int) -> nn.Module:
+    """Make a head, or say what its __init__ should take."""
     try:
-        numbers = [float(number) for number in result]
-    except (TypeError, ValueError):
-        raise Mistake(
-            f"want a list of numbers, one for each entry of a value, got {type(result).__name__}"
-        ) from None
-    if any(math.isnan(number) for number in numbers):
-        raise Mistake("the result holds nan: some step computes 0/0 or inf - inf")
-    return torch.tensor(numbers, dtype=torch.float64)
+        return answer(d_model, d_k)
+    except TypeError as error:
+        raise Mistake(f"want a class that is called as Head(d_model, d_k): {error}") from error
 
 
-def mix(queries: Tensor, keys: Tensor, values: Tensor, word: int) -> Tensor:
-    """The context of one word."""
-    return (keys @ queries[word] / keys.size(-1) ** 0.5).softmax(-1) @ values
+def matrices(head: nn.Module, d_model: int, d_k: int) -> list[Tensor]:
+    """The three matrices of a head as (d_k, d_model), however they are stored."""
+    found = []
+    for parameter in head.parameters():
+        shape = tuple(parameter.shape)
+        if len(shape) < 2:
+            raise Mistake("a map has a bias: q = W x is a matrix alone, use bias=False")
+        if shape == (3 * d_k, d_model):
+            found += parameter.chunk(3)
+        elif shape == (d_k, d_model):
+            found.append(parameter)
+        elif shape == (d_model, d_k):
+            found.append(parameter.T)
+        else:
+            raise Mistake(f"a matrix has shape {shape}: want it to lead from d_model = {d_model} "
+                          f"to d_k = {d_k}")
+    if len(found) != 3:
+        raise Mistake(f"want three matrices, for queries, keys and values: found {len(found)}")
+    return [matrix.detach() for matrix in found]
 
 
-def known_slips(
-    queries: Tensor, keys: Tensor, values: Tensor, word: int
-) -> list[tuple[Tensor, str]]:
-    """What comes out when one step of the sum by hand is wrong, and what to say then."""
-    n_words, d_k = keys.shape
-    raw = keys @ queries[word]
-    scores = raw / d_k**0.5
-    weights = scores.softmax(-1)
-    others = [other for other in range(n_words) if other != word]
-    slips = [
-        (weights @ keys, "the shares mix the keys: a key is only for finding, mix the values"),
-        (weights @ queries, "the shares mix the queries: mix the values"),
-        (scores[others].softmax(-1) @ values[others], "the word's own key is left out: three "
-         "words give three scores, its own among them"),
-        (weights[others] @ values[others], "the word's own value is left out of the sum: its "
-         "share is counted, so its value belongs in"),
-        (raw.softmax(-1) @ values, "the scores are not divided by √d_k"),
-        ((raw / d_k).softmax(-1) @ values, "the scores are divided by d_k: want its square root"),
-        ((raw / (d_k / 2)).softmax(-1) @ values, "the scores are divided by d_k / 2: "
-         "`d_k ** 1 / 2` is not the root. Write d_k ** 0.5"),
-        ((raw / n_words**0.5).softmax(-1) @ values, "the scores are divided by the root of the "
-         "number of words: d_k is the number of entries of a query"),
-        (raw.softmax(-1) / d_k**0.5 @ values, "√d_k divides the shares: it must divide the "
-         "scores, before exp"),
-        (scores @ values, "the scores themselves mix the values: softmax is missing between"),
-        (raw @ values, "the products q·k themselves mix the values: √d_k and softmax are missing"),
-        (scores.exp() @ values, "exp(score) mixes the values: divide by the sum of all three"),
-        (scores / scores.sum() @ values, "the scores are divided by their sum: take exp first"),
-        (values.mean(0), "this is the plain mean of the values: every share would be 1/3"),
-        (values.sum(0), "this is the plain sum of the values: multiply each by its share"),
-        (values[int(scores.argmax())], "only the best key's value comes back: each word gives "
-         "its share"),
-        (values[word], "this is the word's own value: mix all three"),
-        ((queries @ keys[word] / d_k**0.5).softmax(-1) @ values, "queries and keys are "
-         "exchanged: the word's own query meets the keys of all"),
-        ((keys @ keys[word] / d_k**0.5).softmax(-1) @ values, "the word's key meets the keys: "
-         "its query asks"),
-        ((queries @ queries[word] / d_k**0.5).softmax(-1) @ values, "the word's query meets "
-         "the queries: it asks the keys"),
-        (weights, "these are the shares: now mix the values with them"),
-        (scores, "these are the scores: softmax and the mix are missing"),
+def head_parts(head: nn.Module, x: Tensor, d_k: int, mask: Tensor | None = None) -> tuple:
+    """Call the head and make sure that it gives context and weights of the right shape."""
+    parts = call(head, x) if mask is None else call(head, x, mask)
+    if not isinstance(parts, tuple | list) or len(parts) != 2:
+        raise Mistake("want two results, `return context, weights`")
+    context, weights = parts
+    *front, seq_len, _ = x.shape
+    if isinstance(context, Tensor) and tuple(context.shape) == (*front, seq_len, seq_len):
+        raise Mistake("the two results come in the wrong order: context first, then weights")
+    if isinstance(context, Tensor) and context.shape == x.shape and x.size(-1) != d_k:
+        raise Mistake("the context is as wide as a word, d_model: mix the values, value_map(x), "
+                      "not the words x")
+    want_tensor(context, (*front, seq_len, d_k), "of context (batch, seq_len, d_k)")
+    want_tensor(weights, (*front, seq_len, seq_len), "of weights (batch, seq_len, seq_len)")
+    return want_finite(context, "is something divided by 0?"), weights
+
+
+def judge_output(head: nn.Module, x: Tensor, d_k: int) -> tuple[Tensor, ...]:
+    """Hold weights and context against the formula; returns the matrices as (q, k, v)."""
+    context, weights = head_parts(head, x, d_k)
+    d_model = x.size(-1)
+    found = matrices(head, d_model, d_k)
+    named = [getattr(head, name, None) for name in COURSE_NAMES]
+    orders = [tuple(found)]
+    if all(isinstance(each, nn.Linear) for each in named):
+        found = [each.weight.detach() for each in named]
+        orders = [tuple(found)]
+        if same(weights, shares(x, found[1], found[0])):
+            raise Mistake("queries and keys are exchanged: a row of weights belongs to the word "
+                          "that asks, so q = query_map(x) stands on the left of the product")
+    else:
+        orders = list(itertools.permutations(found))
+    for maps in orders:
+        if same(weights, shares(x, *maps[:2])) and same(context, weights @ x @ maps[2].T):
+            return maps
+    for maps in orders:
+        name_wrong_weights(weights, x, *maps)
+    for maps in orders:
+        if same(weights, shares(x, *maps[:2])):
+            name_wrong_context(context, weights, x, *maps)
+    sums = weights.sum(-1)
+    if not same(sums, torch.ones_like(sums), 1e-3):
+        raise Mistake(f"the first row of weights sums to {sums.flatten()[0]:.2f}: want 1, shared "
+                      "among the words that are looked at")
+    raise Mistake("rows of weights sum to 1, but they are not softmax(q·k / √d_k) for any order "
+                  "of your three matrices: print q, k and the scores for one word")
+
+
+def shares(x: Tensor, w_q: Tensor, w_k: Tensor, by: float | None = None) -> Tensor:
+    """The weights of a head without a mask."""
+    q, k = x @ w_q.T, x @ w_k.T
+    return (q @ k.transpose(-2, -1) / (w_q.size(0) ** 0.5 if by is None else by)).softmax(-1)
+
+
+def name_wrong_weights(weights: Tensor, x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor) -> None:
+    """Raise the message of a known mistake in the weights."""
+    d_k, d_model = w_q.shape
+    scores = (x @ w_q.T) @ (x @ w_k.T).transpose(-2, -1) / d_k**0.5
+    known = [
+        (shares(x, w_q, w_k, 1), "the scores are not divided by √d_k"),
+        (shares(x, w_q, w_k, d_k), "the scores are divided by d_k: want its root"),
+        (shares(x, w_q, w_k, d_model**0.5), "the scores are divided by √d_model: a query has d_k "
+         "numbers, so want √d_k"),
+        (shares(x, w_q, w_q), "one matrix makes both queries and keys: keys have their own"),
+        (scores.softmax(-2), "the softmax runs over the words that ask (axis -2): want the words "
+         "that are looked at, the last axis"),
+        (scores, "these are the scores: the softmax is missing"),
+        (scores.softmax(-1) / d_k**0.5, "√d_k divides the weights: it belongs to the scores"),
+        ((x @ x.transpose(-2, -1) / d_model**0.5).softmax(-1), "the words meet one another as "
+         "they are: queries and keys are missing"),
+        ((x @ x.transpose(-2, -1) / d_k**0.5).softmax(-1), "the words meet one another as they "
+         "are: queries and keys are missing"),
     ]
-    for other in others:
-        slips.append((mix(queries, keys, values, other), f"this is the context of word {other}: "
-                      f"the argument `word` asks for {word}"))
-    return slips
+    for wrong, message in known:
+        if same(weights, wrong):
+            raise Mistake(message)
+
+
+def name_wrong_context(
+    context: Tensor, weights: Tensor, x: Tensor, w_q: Tensor, w_k: Tensor, w_v: Tensor
+) -> None:
+    """The weights are right: say what the context mixes instead of the values."""
+    known = [
+        (weights @ x @ w_k.T, "the context mixes the keys: a key is for finding, want the values"),
+        (weights @ x @ w_q.T, "the context mixes the queries: want the values"),
+        (x @ w_v.T, "the context is each word's own value: mix all values with the weights"),
+        ((x @ w_v.T).mean(-2, keepdim=True).expand_as(context), "the context is the plain mean of "
+         "the values: the weights have no part in it"),
+    ]
+    for wrong, message in known:
+        if same(context, wrong):
+            raise Mistake(message)
+    raise Mistake("the weights are right, the context is not: want weights @ v, v = value_map(x)")
+
+
+def judge_head_mask(head: nn.Module, x: Tensor, maps: tuple[Tensor, ...]) -> None:
+    """The mask must reach the weights, and the weights the context."""
+    w_q, w_k, w_v = maps
+    mask = torch.rand(x.size(0), TGT_LEN, TGT_LEN) < 0.5
+    mask[..., 0], mask[..., 2] = True, False
+    context, weights = head_parts(head, x, w_q.size(0), mask)
+    plain = shares(x, w_q, w_k)
+    scores = (x @ w_q.T) @ (x @ w_k.T).transpose(-2, -1) / w_q.size(0) ** 0.5
+    true = scores.masked_fill(~mask, -torch.inf).softmax(-1)
+    if same(weights, plain):
+        raise Mistake("the mask changes nothing: hand it on to the attention")
+    if same(weights, scores.masked_fill(mask, -torch.inf).softmax(-1)):
+        raise Mistake("the mask is read the wrong way round: True means may look")
+    if same(weights, plain * mask):
+        raise Mistake("words are hidden after the softmax, and rows do not sum to 1 any more")
+    if not same(weights, true):
+        seen = weights.masked_fill(mask, 0.0).abs().amax().item()
+        raise Mistake(f"with a mask the weights are wrong: a hidden word gets up to {seen:.2f}")
+    if not same(context, true @ x @ w_v.T):
+        raise Mistake("the weights obey the mask, the context does not")
+
+
+def judge_head_axes(head: nn.Module, x: Tensor) -> None:
+    """One sentence without a batch axis gives what it gives in a batch."""
+    try:
+        alone = call(head, x[0])
+    except Mistake as mistake:
+        raise Mistake(f"one sentence without a batch axis fails ({mistake}): count axes from the "
+                      "end, -1 and -2") from mistake
+    if not same(alone[0], call(head, x)[0][0]):
+        raise Mistake("one sentence gives something else alone than in a batch: sentences must "
+                      "not see one another")
+
+
+def judge_head_gradients(head: nn.Module, x: Tensor) -> None:
+    """Each matrix must learn."""
+    head.zero_grad()
+    context, _ = head(x)
+    loss = (context * torch.randn_like(context)).sum()
+    if not loss.requires_grad:
+        raise Mistake("no gradient reaches the matrices: is there a detach or a no_grad?")
+    loss.backward()
+    for name, parameter in head.named_parameters():
+        if parameter.grad is None or not parameter.grad.abs().sum() > 0:
+            raise Mistake(f"no gradient reaches {name}: it could never learn")

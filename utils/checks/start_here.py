@@ -138,7 +138,7 @@ def row(numbers: Tensor) -> str:
     return " ".join(str(int(number)) for number in numbers)
 
 
-@exercise("0.3a")
+@exercise("0.4a")
 def check_split_heads(answer) -> str:
     """Numbers in order go in; every row of every head must hold its own token's numbers."""
     x = numbered(*MERGED)
@@ -203,7 +203,7 @@ def trace_heads(result: Tensor, x: Tensor) -> None:
     raise Mistake(f"{trace}. Only seq_len and n_heads may change places")
 
 
-@exercise("0.3b")
+@exercise("0.4b")
 def check_merge_heads(answer) -> str:
     """The way back: every token must get its own numbers again, in their old order."""
     x = numbered(*MERGED)
@@ -270,7 +270,7 @@ def judge_merge(result: Tensor, x: Tensor, heads: Tensor) -> None:
     raise Mistake(f"{trace}. Only the numbers of token {t} belong there")
 
 
-@exercise("0.4")
+@exercise("0.3")
 def check_mask_broadcast(answer) -> str:
     """A mask for keys must lie on the last axis of the scores, with 1 on the axes between."""
     mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])   # (batch, src_len)

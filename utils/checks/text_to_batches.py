@@ -1,6 +1,7 @@
 """The exercises of notebook 03: vocabulary, padding mask, last state, duplicates."""
 
 from collections.abc import Callable, Iterable
+from numbers import Integral
 
 import torch
 from torch import Tensor
@@ -109,16 +110,20 @@ def judge_min_count(ids: Callable, unknown: int) -> None:
 
 def want_ids(result, tokens: list[str]) -> list[int]:
     """Make sure that an answer holds one whole number for each token."""
-    if isinstance(result, Tensor):
-        result = result.tolist()
+    result = as_list(result)
     if not isinstance(result, list | tuple):
         raise Mistake(f"want a list of ids, got {type(result).__name__}")
     for entry in result:
-        if isinstance(entry, bool) or not isinstance(entry, int):
+        if isinstance(entry, bool) or not isinstance(entry, Integral):
             raise Mistake(f"an id is a whole number, got {type(entry).__name__}")
     if len(result) != len(tokens):
         raise Mistake(f"want one id for each of {len(tokens)} tokens, got {len(result)} ids")
-    return list(result)
+    return [int(entry) for entry in result]
+
+
+def as_list(result):
+    """A tensor or array as a list of Python's own numbers; anything else as it is."""
+    return result.tolist() if callable(getattr(result, "tolist", None)) else result
 
 
 # ---- 3.2 ----
@@ -225,7 +230,28 @@ def check_last_state(answer: Callable) -> str:
     full = torch.ones(batch, 1, seq_len, dtype=torch.bool)
     if not same(call(answer, states, full), states[:, -1]):
         raise Mistake("without padding the answer must be states[:, -1]: a full row goes wrong")
+    for lengths in ([2], [1, 4, 4, 3, 1]):
+        judge_other_sizes(answer, torch.tensor(lengths))
     return "The state does not depend on the neighbours in the batch."
+
+
+def judge_other_sizes(answer: Callable, lengths: Tensor) -> None:
+    """A batch of another size, even of one, goes right, and a gradient comes back through it."""
+    batch, seq_len, d_model = len(lengths), 5, 3
+    states = torch.randn(batch, seq_len, d_model, requires_grad=True)
+    mask = (torch.arange(seq_len) < lengths[:, None]).unsqueeze(1)
+    result = call(answer, states, mask)
+    want_tensor(result, (batch, d_model), f"(batch, d_model) for a batch of {batch}")
+    if not same(result.detach(), states.detach()[torch.arange(batch), lengths - 1]):
+        raise Mistake(
+            f"a batch of {batch} with lengths {lengths.tolist()} goes wrong: take every size from "
+            "the states and the mask, none from the example"
+        )
+    if not result.requires_grad:
+        raise Mistake(
+            "no gradient comes back through your answer, so the network could not learn: leave "
+            "out detach(), no_grad() and copies by .data or .tolist()"
+        )
 
 
 def wrong_states(states: Tensor, mask: Tensor, lengths: Tensor) -> list[tuple[Tensor, str]]:
@@ -359,19 +385,20 @@ INSIDE = (
 
 def want_rows(result, n_rows: int) -> list[int]:
     """Make sure that an answer is a collection of row numbers of the test part."""
-    if isinstance(result, Tensor):
-        result = result.tolist()
+    if isinstance(result, tuple) and len(result) == 1 and isinstance(as_list(result[0]), list):
+        result = result[0]                  # np.where gives one array for each axis
+    result = as_list(result)
     if isinstance(result, int | float):
         raise Mistake("want the row numbers themselves, got one number: return a list")
     if isinstance(result, str | dict) or not isinstance(result, Iterable):
         raise Mistake(f"want a list of row numbers, got {type(result).__name__}")
-    rows = list(result)
+    rows = [as_list(row) for row in result]
     for row in rows:
         if isinstance(row, list | tuple | str):
             raise Mistake("want row numbers, got the sentences: use enumerate(test)")
         if isinstance(row, bool):
             raise Mistake("want row numbers, got True and False: keep the numbers of the True rows")
-        if not isinstance(row, int) or not 0 <= row < n_rows:
+        if not isinstance(row, Integral) or not 0 <= row < n_rows:
             raise Mistake(f"{describe_row(row)} is no row number of test: rows are 0 to n - 1")
     return rows
 

@@ -1,7 +1,4 @@
-"""The checks of notebook 11: the masks, cross-attention, a leak test, equality with torch."""
-
-import inspect
-import warnings
+"""The checks of lesson 11: the decoder layer, the whole, writing, a leak test."""
 
 import torch
 from torch import Tensor, nn
@@ -9,17 +6,17 @@ from torch import Tensor, nn
 from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import (
     Mistake,
+    NotAttempted,
     call,
     exercise,
     same,
     want_finite,
     want_tensor,
 )
-from utils.probes import load_from_torch
-from utils.transformer import Decoder, Encoder
+from utils.transformer import AddNorm, FeedForward
 
 # All sizes differ, so that a swapped axis cannot hide.
-BATCH, TGT_LEN, SRC_LEN, N_HEADS, D_MODEL, VOCAB = 2, 5, 7, 3, 12, 11
+BATCH, TGT_LEN, SRC_LEN, N_HEADS, D_MODEL, D_FF, VOCAB = 2, 5, 7, 3, 12, 20, 11
 
 
 def name_mistake(result: Tensor, known: list[tuple[Tensor, str]]) -> None:
@@ -29,241 +26,363 @@ def name_mistake(result: Tensor, known: list[tuple[Tensor, str]]) -> None:
             raise Mistake(message)
 
 
-def two_tensors(parts, what: str) -> tuple[Tensor, Tensor]:
-    """Make sure that an answer is two tensors."""
-    if not isinstance(parts, tuple | list) or len(parts) != 2:
-        raise Mistake(f"want two tensors, {what}")
-    for part in parts:
-        if not isinstance(part, Tensor):
-            raise Mistake(f"want two tensors, {what}; one is of type {type(part).__name__}")
-    return parts[0], parts[1]
+def made(answer, *sizes, **options) -> nn.Module:
+    """Build a learner's class; NotAttempted while it has no forward of its own."""
+    if answer is ... or (isinstance(answer, type) and "forward" not in vars(answer)):
+        raise NotAttempted
+    if not (isinstance(answer, type) and issubclass(answer, nn.Module)):
+        raise Mistake("hand over the class itself, a class of nn.Module, without brackets")
+    try:
+        return answer(*sizes, **options)
+    except NotImplementedError as error:
+        raise NotAttempted from error
+    except Exception as error:
+        raise Mistake(f"building it raised {type(error).__name__}: {error}") from error
 
 
-# ---- 11.1 ----
+def some_masks(tgt_len: int, src_len: int = SRC_LEN) -> tuple[Tensor, Tensor]:
+    """Masks of a batch whose second source is padded, and whose first target is."""
+    src_mask = torch.ones(BATCH, 1, src_len, dtype=torch.bool)
+    src_mask[1, :, 4:] = False
+    tgt_mask = causal_mask(tgt_len).expand(BATCH, -1, -1).clone()
+    tgt_mask[0, :, 3:] = False
+    return tgt_mask, src_mask
+
+
+# ---- 11.1 and 11.5 ----
 
 
 @exercise("11.1")
-def check_make_masks(answer) -> str:
-    """Source mask, then target mask, for several pad ids, then for unequal ones."""
-    four = takes_four(answer)
-    for pad_id in (0, 3, 8):
-        judge_masks(answer, pad_id, None)
-    if four:
-        for pad_ids in ((6, 3), (0, 3), (3, 0)):
-            judge_masks(answer, *pad_ids)
-        return "Also for two pad ids that differ"
-    return "With a fourth argument tgt_pad_id it would serve two pad ids, too"
+def check_decoder_layer(answer) -> str:
+    """Judge a class (d_model, n_heads, d_ff, dropout, pre_norm) whose forward the learner wrote."""
+    return judge_layer(answer)
 
 
-def takes_four(answer) -> bool:
-    """Whether a function can be called with a pad id for the target."""
+@exercise("11.5")
+def check_decoder_from_memory(answer) -> str:
+    """The same for a class written from memory: its parts may have any names."""
+    return judge_layer(answer)
+
+
+def judge_layer(answer) -> str:
+    """First what it is made of, then what is called with what, then the result and gradients."""
+    for n_heads, d_ff, pre_norm, dropout in ((N_HEADS, D_FF, True, 0.0), (4, 16, False, 0.3)):
+        layer = made(answer, D_MODEL, n_heads, d_ff, dropout, pre_norm)
+        for part in layer.modules():
+            if isinstance(part, AddNorm):
+                nn.init.normal_(part.norm.gain)        # a missing or exchanged norm shows
+        layer.eval()
+        x, memory = torch.randn(BATCH, TGT_LEN, D_MODEL), torch.randn(BATCH, SRC_LEN, D_MODEL)
+        given = x, memory, *some_masks(TGT_LEN)
+        result, calls = run_layer(layer, *given)
+        if result is ...:
+            raise NotAttempted
+        if isinstance(result, tuple):
+            raise Mistake("return one tensor, x: an attention gives (output, weights), take its "
+                          "[0]")
+        want_tensor(result, (BATCH, TGT_LEN, D_MODEL), "of x (batch, tgt_len, d_model)")
+        want_finite(result, "is a row of a mask empty?")
+        judge_calls(calls, *given)
+        judge_sizes(calls, n_heads, d_ff, pre_norm, dropout)
+        judge_result(layer, result, calls, *given)
+    return "It asks the words before it, then the source, then thinks for itself"
+
+
+def run_layer(layer: nn.Module, *given: Tensor) -> tuple:
+    """The result of a layer, and its calls of attention, feed-forward and AddNorm in order."""
+    calls, kinds = [], (MultiHeadAttention, FeedForward, AddNorm)
+    names = "query", "key", "value", "mask"
+
+    def note(part, inputs, named):
+        calls.append((part, dict(zip(names, inputs)) | named))
+
+    hooks = [part.register_forward_pre_hook(note, with_kwargs=True)
+             for part in layer.modules() if isinstance(part, kinds)]
     try:
-        kinds = [p.kind for p in inspect.signature(answer).parameters.values()]
-    except (TypeError, ValueError):
-        return False
-    return len(kinds) >= 4 or inspect.Parameter.VAR_POSITIONAL in kinds
+        return call(layer, *given), calls
+    except Mistake as mistake:
+        if "not tuple" in str(mistake) or "'tuple'" in str(mistake):
+            raise Mistake("an attention gives (output, weights): hand only the output on, "
+                          "attention(...)[0]") from mistake
+        if "does not fit scores" in str(mistake):
+            raise Mistake("a mask does not fit. The words written so far ask one another under "
+                          "tgt_mask; then they ask the memory under src_mask. Order of "
+                          "arguments: query, key, value, mask") from mistake
+        raise
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
-def padded_tokens(seq_len: int, n_real: tuple, pad_id: int) -> Tensor:
-    """Token ids from 0 to 8, of which only the ends of the rows are pad_id."""
-    others = torch.tensor([token for token in range(9) if token != pad_id])
-    tokens = others[torch.randint(len(others), (BATCH, seq_len))]
-    for row, n in zip(tokens, n_real):
-        row[n:] = pad_id
-    return tokens
+def judge_calls(calls, x: Tensor, memory: Tensor, tgt_mask: Tensor, src_mask: Tensor) -> None:
+    """Two attentions and one net, in this order, each given what it should look at."""
+    inner = [(part, given) for part, given in calls if not isinstance(part, AddNorm)]
+    kinds = ["attention" if isinstance(p, MultiHeadAttention) else "net" for p, _ in inner]
+    if kinds != ["attention", "attention", "net"]:
+        raise Mistake(f"called in this order: {', '.join(kinds) or 'nothing'}. Want attention "
+                      "among the target words, attention to the memory, feed-forward net")
+    (first, one), (second, two), _ = inner
+    if first is second:
+        raise Mistake("one attention is called twice: each of the two has weights of its own")
+    if len({id(p) for p, _ in calls if isinstance(p, AddNorm)}) != 3:
+        raise Mistake("want three different AddNorms, one around each sub-layer")
+    if any(same(one[name], memory) for name in ("query", "key", "value")):
+        if not any(same(two[name], memory) for name in ("query", "key", "value")):
+            raise Mistake("the memory is read first, the target words after it: the other way "
+                          "round")
+        raise Mistake("the first attention reads the memory: it asks the target words, y, y, y")
+    if same(two["query"], memory):
+        raise Mistake("the query of the second attention is the memory: the decoder asks, so "
+                      "query y, key memory, value memory")
+    reads = [same(two[name], memory) for name in ("key", "value")]
+    if not any(reads):
+        raise Mistake("the second attention never reads the memory: its key and value are the "
+                      "memory")
+    if not all(reads):
+        raise Mistake("key and value of the second attention are the memory, both")
+    for given, mask, name in ((one, tgt_mask, "tgt_mask"), (two, src_mask, "src_mask")):
+        which = "first" if given is one else "second"
+        if given.get("mask") is None:
+            raise Mistake(f"the {which} attention got no mask: want {name}")
+        if same(given["mask"], ~mask):
+            raise Mistake(f"the {which} attention got {name} turned round: True means may look, "
+                          "hand it over as it is")
+        if not same(given["mask"], mask):
+            raise Mistake(f"the {which} attention got the wrong mask: want {name}")
 
 
-def judge_masks(answer, src_pad: int, tgt_pad: int | None) -> None:
-    """Call the answer once, and hold both masks against their known distortions."""
-    src_len = SRC_LEN
-    tgt_pad_id = src_pad if tgt_pad is None else tgt_pad
-    src = padded_tokens(src_len, (7, 4), src_pad)
-    tgt = padded_tokens(TGT_LEN, (3, 5), tgt_pad_id)
-    src[0, 2], tgt[1, 3] = tgt_pad_id, src_pad         # a word of one, padding of the other
-    if tgt_pad is None:
-        src, tgt = padded_tokens(src_len, (7, 4), src_pad), padded_tokens(TGT_LEN, (3, 5), src_pad)
-    tgt[1, 2] = tgt_pad_id                             # padding need not stand at the end
-    given = (src, tgt, src_pad) if tgt_pad is None else (src, tgt, src_pad, tgt_pad)
-    parts = two_tensors(call(answer, *given), "`return src_mask, tgt_mask`")
-    shapes = [tuple(part.shape) for part in parts]
-    if shapes == [(BATCH, TGT_LEN, TGT_LEN), (BATCH, 1, src_len)]:
-        raise Mistake("the two masks come in the wrong order: src_mask first")
-    for mask, name in zip(parts, ("src_mask", "tgt_mask")):
-        if mask.dtype != torch.bool:
-            raise Mistake(f"{name} has type {mask.dtype}: want bool, True = may look")
-    judge_src_mask(parts[0], src, src_pad, tgt_pad_id)
-    judge_tgt_mask(parts[1], tgt, src_pad, tgt_pad_id)
+def judge_sizes(calls, n_heads: int, d_ff: int, pre_norm: bool, dropout: float) -> None:
+    """What __init__ was given arrived in the parts."""
+    for part, _ in calls:
+        if isinstance(part, MultiHeadAttention) and part.n_heads != n_heads:
+            raise Mistake(f"an attention has {part.n_heads} heads, asked for {n_heads}")
+        if isinstance(part, FeedForward) and part.widen.out_features != d_ff:
+            raise Mistake(f"the net is {part.widen.out_features} wide, asked for {d_ff}")
+        if isinstance(part, AddNorm) and part.pre_norm != pre_norm:
+            raise Mistake(f"pre_norm={pre_norm} was asked for, an AddNorm has the other: hand "
+                          "pre_norm on")
+        if isinstance(part, AddNorm | FeedForward) and part.dropout.p != dropout:
+            raise Mistake(f"dropout={dropout} was asked for, {type(part).__name__} has "
+                          f"{part.dropout.p}: hand dropout on")
 
 
-def judge_src_mask(mask: Tensor, src: Tensor, pad_id: int, tgt_pad_id: int) -> None:
-    """The mask for everyone who looks at the source."""
-    real, n = src != pad_id, src.size(1)
-    wanted = real.unsqueeze(1)                         # (batch, 1, src_len)
-    if same(mask, wanted):
-        return
-    name_mistake(mask, [
-        (real, "src_mask lacks the middle axis: want (batch, 1, src_len), so that it broadcasts "
-         "over the queries"),
-        (real.unsqueeze(-1), "src_mask is (batch, src_len, 1): it hides the padded queries, and "
-         "every query still sees the padding. The 1 belongs in the middle"),
-        (wanted.unsqueeze(1), "src_mask has four axes: want (batch, 1, src_len), "
-         "MultiHeadAttention adds the axis of the heads itself"),
-        (wanted & causal_mask(n), "src_mask is causal: the whole source is there from the "
-         "start, so every query may look at all of its real tokens"),
-        (causal_mask(n).expand(BATCH, n, n), "src_mask is causal and shows the padding: want "
-         "True at all real tokens of the source"),
-        (wanted.expand(BATCH, n, n), "src_mask has one equal row for each source token: the "
-         "decoder's queries are of another number. Want (batch, 1, src_len)"),
-        (~wanted, "src_mask is turned round: True means may look, so True at real tokens"),
-        (torch.ones_like(wanted), "src_mask shows everything, the padding too: compare src with "
-         "pad_id"),
-        (src.unsqueeze(1) != 0, "src_mask compares with 0: use pad_id, which need not be 0"),
-        (src.unsqueeze(1) != tgt_pad_id, "src_mask is made with the pad id of the target: the "
-         "two ids differ here"),
-    ])
-    if mask.shape[-1] == TGT_LEN:
-        raise Mistake(f"src_mask has shape {tuple(mask.shape)}, the length of the target: make "
-                      "it from src")
-    want_tensor(mask, (BATCH, 1, n), "of src_mask (batch, 1, src_len)")
-    raise Mistake("src_mask is wrong: want True exactly where src is not pad_id")
-
-
-def judge_tgt_mask(mask: Tensor, tgt: Tensor, src_pad: int, pad_id: int) -> None:
-    """The mask of the decoder's self-attention: padding and the future."""
-    n, real = tgt.size(1), tgt != pad_id
-    keys, queries, past = real.unsqueeze(1), real.unsqueeze(2), causal_mask(n)
-    wanted = keys & past                               # (batch, tgt_len, tgt_len)
-    if same(mask, wanted):
-        return
-    whole = (BATCH, n, n)
-    name_mistake(mask, [
-        (past, "tgt_mask is only causal, (tgt_len, tgt_len): each sentence has padding of its "
-         "own to hide"),
-        (past.expand(whole), "tgt_mask is only causal: the padding of the target is missing"),
-        (keys, "tgt_mask only hides padding, (batch, 1, tgt_len): the causal half is missing"),
-        (keys.expand(whole), "tgt_mask only hides padding, the future is open: the causal half "
-         "is missing"),
-        (keys | past, "padding and past are joined by OR: a key must be real AND not in the "
-         "future, &"),
-        (~wanted, "tgt_mask is turned round: True means may look"),
-        (~keys & past, "in tgt_mask the padding half is turned round: True at real tokens"),
-        (keys & ~past, "in tgt_mask the causal half is turned round: it opens just the future"),
-        (keys & past.T, "in tgt_mask the triangle lies the wrong way: row i holds True for j <= i"),
-        (keys & past.tril(-1), "in tgt_mask a position does not see itself: keep the diagonal"),
-        (queries & past, "tgt_mask hides the rows of padded queries, not the columns of padded "
-         "keys: unsqueeze(1), not unsqueeze(2)"),
-        (queries & keys & past, "tgt_mask hides keys and empties the rows of padded queries: "
-         "hide keys only. An empty row has nothing to share among; the loss leaves it out anyway"),
-        (wanted.unsqueeze(1), "tgt_mask has four axes: want (batch, tgt_len, tgt_len)"),
-        ((tgt != 0).unsqueeze(1) & past, "tgt_mask compares with 0: use the pad id that is given"),
-        ((tgt != src_pad).unsqueeze(1) & past, "tgt_mask is made with the pad id of the source: "
-         "the target has its own, tgt_pad_id" if pad_id else "tgt_pad_id=0 is taken for a missing "
-         "one: `or` passes over 0, so ask `tgt_pad_id is None`"),
-    ])
-    if SRC_LEN in mask.shape:
-        raise Mistake(f"tgt_mask has shape {tuple(mask.shape)}, the length of the source: the "
-                      "target looks at itself here")
-    want_tensor(mask, whole, "of tgt_mask (batch, tgt_len, tgt_len)")
-    b, i, j = (mask != wanted).nonzero()[0].tolist()
-    verb = "sees" if mask[b, i, j] else "does not see"
-    raise Mistake(f"tgt_mask: in sentence {b} position {i} {verb} position {j}. Want True "
-                  "where j is a real token and j <= i")
+def judge_result(layer, result, calls, x, memory, tgt_mask, src_mask) -> None:
+    """What the learner's own parts give when they are joined in the right way, and its gradient."""
+    norms = list(dict.fromkeys(part for part, _ in calls if isinstance(part, AddNorm)))
+    first, second, net = (p for p, _ in calls if not isinstance(p, AddNorm))
+    given = [x.clone().requires_grad_(), memory.clone().requires_grad_()]
+    steps = [lambda y: first(y, y, y, tgt_mask)[0],
+             lambda y: second(y, given[1], given[1], src_mask)[0], net]
+    y = given[0]
+    for norm, step in zip(norms, steps):
+        y = norm(y, step)
+    if not same(result, y):
+        raise Mistake("all parts are called, the result is not theirs: hand each step's x on to "
+                      "the next, x = self.add_norm(x, step), and return the last")
+    again = [x.clone().requires_grad_(), memory.clone().requires_grad_()]
+    weight = torch.randn_like(y)
+    wanted = torch.autograd.grad((y * weight).sum(), given)
+    own = (layer(*again, tgt_mask, src_mask) * weight).sum()
+    got = torch.autograd.grad(own, again, allow_unused=True) if own.requires_grad else (None, None)
+    for name, grad, true in zip(("x", "the memory"), got, wanted):
+        if grad is None or not same(grad, true):
+            raise Mistake(f"the result is right, its gradient does not reach {name}: no detach "
+                          "and no torch.no_grad() here, the layer must learn")
 
 
 # ---- 11.2 ----
 
 
 @exercise("11.2")
-def check_cross_attention(answer) -> str:
-    """Who asks, who answers, and which mask, first at equal lengths, where mistakes would run."""
-    for src_len, tgt_len in ((6, 6), (SRC_LEN, TGT_LEN)):
-        judge_cross_attention(answer, src_len, tgt_len)
-    return "Queries from the decoder, keys and values from the memory, the mask of the source"
+def check_transformer(answer) -> str:
+    """Judge encode and forward of a class (src_vocab_size, tgt_vocab_size, d_model, n_heads)."""
+    for tgt_len, n_layers in ((TGT_LEN, 1), (6, 2)):
+        model = made(answer, VOCAB, VOCAB + 2, D_MODEL, N_HEADS, n_layers)
+        names = "src_embedding", "tgt_embedding", "encoder", "decoder", "out"
+        if missing := [name for name in names if not hasattr(model, name)]:
+            raise Mistake(f"your __init__ has no self.{missing[0]}: keep the one that was given")
+        model.eval()
+        for part in model.modules():                   # no norm may do nothing
+            if type(part).__name__ == "LayerNorm" and hasattr(part, "gain"):
+                nn.init.normal_(part.gain)
+        src, tgt = (torch.randint(4, VOCAB, (BATCH, n)) for n in (SRC_LEN, tgt_len))
+        given = src, some_masks(tgt_len)[1], tgt
+        judge_encode(model, *given)
+        judge_forward(model, *given)
+    return "One memory, read by every decoder layer, under two masks"
 
 
-def judge_cross_attention(answer, src_len: int, tgt_len: int) -> None:
-    """Hold the answer against the known ways to connect the four tensors wrongly."""
-    attention = MultiHeadAttention(D_MODEL, N_HEADS)
-    x = torch.randn(BATCH, tgt_len, D_MODEL)
-    words, memory = torch.randn(2, BATCH, src_len, D_MODEL)
-    src_mask = torch.ones(BATCH, 1, src_len, dtype=torch.bool)
-    src_mask[1, :, 4:] = False
-    tgt_mask = causal_mask(tgt_len).expand(BATCH, -1, -1).clone()
-    tgt_mask[0, :, 3:] = False
-    with torch.no_grad():
-        parts = call(answer, attention, x, words, memory, tgt_mask, src_mask)
-        if isinstance(parts, Tensor):
-            raise Mistake("want two tensors, output and weights: return what attention(...) gives")
-        output, weights = two_tensors(parts, "output and weights, as attention(...) gives them")
-        true, true_weights = attention(x, memory, memory, src_mask)
-        if same(output, true_weights):
-            raise Mistake("output and weights are exchanged: return them as attention gives them")
-        if not same(output, true):
-            name_mistake(output, connected_wrongly(attention, x, words, memory, tgt_mask, src_mask))
-        want_tensor(output, (BATCH, tgt_len, D_MODEL), "of output (batch, tgt_len, d_model)")
-        want_finite(output, "some query sees no key: is the mask turned round?")
-        if not same(output, true):
-            raise Mistake("the output is not attention(query, key, value, mask) for any wiring "
-                          "that is known here: use the layer that is given, once")
-        if not same(weights, true_weights):
-            raise Mistake("the output is right, the weights are not: return both as attention "
-                          "gives them")
+def judge_encode(model: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor) -> None:
+    """The memory: embedding, then encoder, under src_mask."""
+    if not hasattr(model, "encode"):
+        raise Mistake("want two methods, encode and forward")
+    memory = call(model.encode, src, src_mask)
+    words = model.src_embedding(src)
+    if isinstance(memory, tuple):
+        raise Mistake("encode returns one tensor, the memory")
+    want_tensor(memory, (BATCH, SRC_LEN, D_MODEL), "of the memory (batch, src_len, d_model)")
+    wanted = model.encoder(words, src_mask)
+    if not same(memory, wanted):
+        name_mistake(memory, [
+            (words, "encode returns the embedded words: hand them to self.encoder"),
+            (model.encoder(words), "the encoder got no src_mask: it reads the padding"),
+            (model.encoder(words, ~src_mask), "the encoder got src_mask turned round: hand it "
+             "over as it is"),
+            (model.encoder(words, src_mask & causal_mask(SRC_LEN)), "the encoder got a causal "
+             "mask: the whole source is there from the start"),
+            (model.encoder(model.tgt_embedding(src), src_mask), "the source goes through the "
+             "embedding of the target: it has its own, self.src_embedding"),
+        ])
+        raise Mistake("the memory is not self.encoder(self.src_embedding(src), src_mask)")
 
 
-def connected_wrongly(
-    attention, x: Tensor, words: Tensor, memory: Tensor, tgt_mask: Tensor, src_mask: Tensor
-) -> list[tuple[Tensor, str]]:
-    """What comes out of each wrong wiring, and what to say then."""
-    square = x.size(1) == memory.size(1)
-    cases = [
-        (x, x, x, tgt_mask, "the decoder looks at itself again, with its own mask: keys and "
-         "values come from memory"),
-        (x, memory, memory, None, "the mask is missing: padding of the source is read"),
-        (x, memory, memory, ~src_mask, "the mask is turned round: src_mask is True where a query "
-         "may look, hand it over as it is"),
-        (memory, memory, memory, src_mask, "the memory asks itself, as in the encoder: the "
-         "queries come from the decoder's x"),
-        (x, words, words, src_mask, "keys and values come from the words, the bare embeddings: "
-         "the decoder reads memory, what the encoder made of them"),
-        (x, words, memory, src_mask, "the keys come from the words: keys and values both from "
-         "memory"),
-        (x, memory, words, src_mask, "the values come from the words: keys and values both from "
-         "memory"),
-        (words, memory, memory, src_mask, "the queries come from the source words: the decoder's "
-         "x asks"),
-    ]
-    if square:
-        past = causal_mask(x.size(1))
-        cases += [
-            (memory, x, x, tgt_mask, "queries and keys have changed sides, with tgt_mask: the "
-             "decoder's x asks, the memory answers"),
-            (memory, x, x, src_mask, "the memory asks and the decoder answers: the other way "
-             "round"),
-            (memory, x, x, None, "the memory asks and the decoder answers, unmasked: the other "
-             "way round"),
-            (x, x, x, None, "the decoder looks at itself, unmasked: keys and values come from "
-             "memory"),
-            (x, x, x, src_mask, "the decoder looks at itself, with the source's mask: keys and "
-             "values come from memory"),
-            (x, x, memory, src_mask, "the keys come from the decoder: keys and values both from "
-             "memory"),
-            (x, memory, x, src_mask, "the values come from the decoder: keys and values both from "
-             "memory"),
-            (x, memory, memory, tgt_mask, "the mask of the target hides words of the source: "
-             "memory has a mask of its own, src_mask"),
-            (x, memory, memory, past, "a causal mask on the memory: the whole source is there "
-             "from the start, and its padding is to be hidden"),
-            (x, memory, memory, src_mask & past, "src_mask and a causal mask: the whole source is "
-             "there from the start, want src_mask alone"),
-            (x, memory, memory, src_mask & tgt_mask, "src_mask and tgt_mask together: the rules "
-             "of the target say nothing about the source, want src_mask alone"),
-            (x, memory, memory, src_mask.transpose(1, 2), "the mask is transposed, so it hides "
-             "queries: hand over src_mask as it is, (batch, 1, src_len)"),
-        ]
-    return [(attention(q, k, v, mask)[0], message) for q, k, v, mask, message in cases]
+def judge_forward(model: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor) -> None:
+    """The logits: what the decoder reads, under which masks, then the linear layer."""
+    logits = call(model, src, src_mask, tgt)
+    memory, y = model.encode(src, src_mask), model.tgt_embedding(tgt)
+    past = causal_mask(tgt.size(1))
+    decoded = model.decoder(y, memory, past, src_mask)
+    wanted = model.out(decoded)
+    if isinstance(logits, tuple):
+        raise Mistake("forward returns one tensor, the logits")
+    if not isinstance(logits, Tensor):
+        want_tensor(logits, tuple(wanted.shape), "of the logits (batch, tgt_len, tgt_vocab_size)")
+    if not same(logits, wanted):
+        def by(memory=memory, y=y, past=past, mask=src_mask):
+            return model.out(model.decoder(y, memory, past, mask))
+
+        name_mistake(logits, [
+            (decoded, "these are the vectors of the decoder: self.out turns them into logits"),
+            (wanted.softmax(-1), "return the logits, without softmax: the loss does that itself"),
+            (wanted.log_softmax(-1), "return the logits, without log_softmax: the loss does that "
+             "itself"),
+            (wanted[:, -1:], "only the last place: in training all places are asked at once"),
+            (by(past=None), "every place sees the words after it: the decoder got no causal mask"),
+            (by(past=~past), "the causal mask is turned round: True means may look"),
+            (by(past=past.T), "the causal mask lies the wrong way: a place may look back"),
+            (by(mask=None), "the decoder got no src_mask: it reads the padding of the memory"),
+            (by(mask=~src_mask), "the decoder got src_mask turned round: hand it over as it is"),
+            (by(memory=model.src_embedding(src)), "the decoder reads the embedded source words: "
+             "hand it the memory, what encode returns"),
+            (by(y=model.src_embedding(tgt)), "the target goes through the embedding of the "
+             "source: it has its own, self.tgt_embedding"),
+            (by(past=None, mask=None), "the decoder got neither mask: a causal one for the "
+             "target, src_mask for the memory"),
+        ])
+        want_tensor(logits, tuple(wanted.shape), "of the logits (batch, tgt_len, tgt_vocab_size)")
+        want_finite(logits, "is a row of a mask empty?")
+        raise Mistake("the logits are not self.out(self.decoder(target, memory, causal mask, "
+                      "src_mask))")
+    logits.square().sum().backward() if logits.requires_grad else None
+    for name, weight in model.named_parameters():
+        if weight.grad is None or not weight.grad.abs().sum() > 0:
+            raise Mistake(f"the logits are right, their gradient does not reach {name}: no detach "
+                          "and no torch.no_grad() here, the model must learn")
 
 
 # ---- 11.3 ----
+
+
+class Scripted(nn.Module):
+    """A stand-in for a trained model that answers every beginning of its sentence with one word.
+
+    script: what it writes after <bos>. After any other beginning it says `lost`. At places before
+    the last it says what was right there, too, as a Transformer does.
+    """
+
+    def __init__(self, bos_id: int, script: list[int], lost: int, src: Tensor):
+        super().__init__()
+        self.bos_id, self.script, self.lost, self.src = bos_id, script, lost, src
+        self.log = Log()
+
+    def forward(self, src, src_mask, tgt):
+        """Logits (batch, n, vocab_size): the likeliest word stands at 0.5, another at 0.4."""
+        self.log.asked.append(tgt.clone())
+        if tgt.dim() != 2 or not tgt.size(1):
+            raise Mistake(f"the model got tgt of shape {tuple(tgt.shape)}: want (1, n), the words "
+                          "so far, <bos> first")
+        if src.shape != self.src.shape or not src.equal(self.src) or src_mask.shape != (
+                1, 1, self.src.size(1)) or not src_mask.all():
+            raise Mistake("call model(src, src_mask, tgt), with src and src_mask as they came")
+        logits = torch.full((len(tgt), tgt.size(1), VOCAB), -3.0)
+        path = [self.bos_id, *self.script]
+        for place in range(tgt.size(1)):
+            known = tgt[0, : place + 1].tolist() == path[: place + 1]
+            word = path[place + 1] if known and place + 1 < len(path) else self.lost
+            logits[:, place, word], logits[:, place, (word + 1) % VOCAB] = 2.5, 2.2
+        return logits
+
+
+@exercise("11.3")
+def check_write(answer) -> str:
+    """One word at a time: begin with <bos>, read everything, stop at <eos> or at max_len."""
+    for bos_id, eos_id, script, max_len in (
+        (0, 1, [5, 7, 5, 9, 1], 40), (3, 8, [4, 4, 10, 0, 1, 2, 8], 12), (6, 2, [3, 9, 3, 9, 4], 3),
+    ):
+        judge_write(answer, bos_id, eos_id, script, max_len)
+    return "It reads all its words again at every step, and knows when to stop"
+
+
+def judge_write(answer, bos_id: int, eos_id: int, script: list[int], max_len: int) -> None:
+    """Hold what was written, and what was asked on the way, against the script."""
+    if answer is ... or not callable(answer):
+        call(answer)
+    src, src_mask = torch.tensor([[4, 9, 6]]), torch.ones(1, 1, 3, dtype=torch.bool)
+    lost = next(token for token in range(VOCAB) if token not in (bos_id, eos_id, *script))
+    model = Scripted(bos_id, script, lost, src)
+    wanted = [bos_id, *script[:max_len]]
+    result = call(lambda *given: answer(model, *given), src, src_mask, bos_id, eos_id, max_len)
+    asked = [tokens[0].tolist() for tokens in model.log.asked]
+    if not isinstance(result, Tensor):
+        raise Mistake(f"want a tensor of token ids (1, n), got {type(result).__name__}")
+    got = result.flatten().tolist()
+    if not asked:
+        raise Mistake("the model was never asked: want model(src, src_mask, tgt) called in a loop")
+    if asked[0] != [bos_id]:
+        raise Mistake(f"the first thing that the model reads is {asked[0]}: it must be <bos> "
+                      "alone, bos_id")
+    if len(asked) > 1 and len(asked[1]) == 1:
+        raise Mistake("at step 2 the model got one word only: it has no memory of what it read "
+                      "before, so hand it all words so far, <bos> first")
+    if len(asked) > 1 and len(asked[1]) != 2:
+        raise Mistake(f"at step 2 the model read {len(asked[1])} words: want <bos> and the first "
+                      "word")
+    if len(asked) > 1 and asked[1] == [bos_id, (script[0] + 1) % VOCAB]:
+        raise Mistake("the word that was taken is not the likeliest: argmax over the last axis")
+    if len(asked) > 2 and asked[2][:2] == asked[1] and asked[2][2] == script[0] != script[1]:
+        raise Mistake("the second word is the first again: take the logits of the last place, "
+                      "[:, -1], not of the first")
+    if result.dim() != 2 or len(result) != 1:
+        raise Mistake(f"want token ids of shape (1, n), got {tuple(result.shape)}")
+    name_written(got, wanted, bos_id, eos_id, max_len)
+    if result.dtype != torch.long:
+        raise Mistake(f"the token ids have type {result.dtype}: want torch.long")
+
+
+def name_written(got: list, wanted: list, bos_id: int, eos_id: int, max_len: int) -> None:
+    """Say what is wrong with the tokens that were returned."""
+    if got == wanted:
+        return
+    if got == wanted[1:]:
+        raise Mistake("<bos> is missing in what you return: want <bos>, then the words")
+    if wanted[-1] == eos_id and got == wanted[:-1]:
+        raise Mistake("<eos> is missing at the end of what you return: stop after it was added")
+    if got[: len(wanted)] == wanted and wanted[-1] == eos_id:
+        raise Mistake("it goes on after <eos>: stop when the newest word is eos_id")
+    if got[: len(wanted)] == wanted:
+        raise Mistake(f"max_len is {max_len}, you wrote {len(got) - 1} words after <bos>: at most "
+                      "max_len")
+    if wanted[: len(got)] == got and len(got) == max_len:
+        raise Mistake(f"max_len is {max_len}: that many words after <bos>, which does not count")
+    if wanted[: len(got)] == got:
+        raise Mistake(f"it stops after {len(got) - 1} words: stop only at eos_id or at max_len "
+                      "words")
+    place = next(i for i, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1])
+    raise Mistake(f"word {place} is token {got[place]}, the model's likeliest is {wanted[place]}: "
+                  "take the last place of the logits and add the word at the end")
+
+
+# ---- 11.4 ----
 
 
 class Log:
@@ -314,7 +433,7 @@ def one_leak(i: int, j: int, strength: float = 1.0) -> Tensor:
     return sees
 
 
-@exercise("11.3")
+@exercise("11.4")
 def check_leak_test(answer) -> str:
     """Right models must pass, leaking ones be found; each pair tells one mistake from another."""
     if answer is ... or not callable(answer):
@@ -406,153 +525,3 @@ def judge_blindness(answer) -> None:
                       "its tokens between two runs")
     raise Mistake("a model without a mask passes: compare the logits themselves, at all positions "
                   "before the changed token. Their shape is always the same")
-
-
-# ---- 11.4 ----
-
-
-@exercise("11.4")
-def check_both_outputs(answer) -> str:
-    """Torch's output first (layout, masks, mode), then ours (mode, norms)."""
-    if answer is ... or not callable(answer):
-        call(answer)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")                # torch warns of batch_first=False
-        theirs = nn.Transformer(D_MODEL, N_HEADS, 2, 2, 20, dropout=0.3)
-        for part in theirs.modules():
-            if isinstance(part, nn.LayerNorm):
-                nn.init.normal_(part.weight)
-                nn.init.normal_(part.bias)
-        sizes = 2, D_MODEL, N_HEADS, 20, 0.3
-        encoder, decoder = Encoder(*sizes), Decoder(*sizes)
-        load_from_torch(encoder.layers, theirs.encoder.layers)
-        load_from_torch(decoder.layers, theirs.decoder.layers)
-        judge_outputs(answer, encoder, decoder, theirs)
-    return "Two transposes, two inverted masks, two more LayerNorms, and eval mode"
-
-
-def set_dropout(rate: float, *models: nn.Module) -> None:
-    """Set every dropout in these models."""
-    for model in models:
-        for part in model.modules():
-            if isinstance(part, nn.Dropout):
-                part.p = rate
-            elif isinstance(part, nn.MultiheadAttention):
-                part.dropout = rate
-
-
-def judge_outputs(answer, encoder, decoder, theirs) -> None:
-    """Find out which of the two results is wrong, and why."""
-    src, tgt = torch.randn(BATCH, SRC_LEN, D_MODEL), torch.randn(BATCH, TGT_LEN, D_MODEL)
-    src_mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
-    src_mask[1, :, 4:] = False
-    given = src, tgt, src_mask, causal_mask(TGT_LEN)
-    models = encoder, decoder, theirs
-    shape, axes = (BATCH, TGT_LEN, D_MODEL), "(batch, tgt_len, d_model)"
-    found = {}
-    for rate in (0.0, 0.3):                            # without dropout first: mode has no part
-        set_dropout(rate, *models)
-        for model in models:
-            model.train()
-        try:
-            parts = call(answer, *models, *given)
-        except Mistake as mistake:
-            if "batch number" in str(mistake):
-                raise Mistake(
-                    "torch takes your batch for the length: this nn.Transformer was made with "
-                    "batch_first=False, its default. Hand it src.transpose(0, 1)"
-                ) from mistake
-            raise
-        found[rate] = two_tensors(parts, "ours and torch's: `return ours, torchs`")
-    for model in models:
-        model.eval()
-    with torch.no_grad():
-        true = torch_output(theirs, *given)
-        ours, torchs = found[0.0]
-        if torchs.shape == (TGT_LEN, BATCH, D_MODEL):
-            raise Mistake("torch's output is (tgt_len, batch, d_model): transpose it back")
-        want_tensor(torchs, shape, f"of torch's output {axes}")
-        want_tensor(ours, shape, f"of our output {axes}")
-        if not same(torchs, true):
-            name_mistake(torchs, misled(theirs, *given))
-            raise Mistake("torch's output is not what nn.Transformer gives here: is theirs called "
-                          "once, with all three masks?")
-        if not same(ours, true):
-            name_mistake(ours, half_built(encoder, decoder, theirs, *given))
-            raise Mistake("torch's output is right, ours is not: encoder, its last norm, decoder, "
-                          "its last norm")
-    for result, name in zip(found[0.3][::-1], ("torch's", "our")):
-        if not same(result, true):
-            raise Mistake(f"{name} output was computed in training mode, with dropout: two "
-                          "random results cannot be equal. Call eval() first")
-
-
-def torch_output(theirs, src, tgt, src_mask, tgt_mask, flip=(True, True, True)) -> Tensor:
-    """The output of nn.Transformer, batch first; flip: which of the three masks to invert."""
-    pads = src_mask.squeeze(1)
-    masks = [~m if f else m for m, f in zip((tgt_mask, pads, pads), flip)]
-    return theirs(
-        src.transpose(0, 1), tgt.transpose(0, 1), tgt_mask=masks[0],
-        src_key_padding_mask=masks[1], memory_key_padding_mask=masks[2],
-    ).transpose(0, 1)
-
-
-def misled(theirs, src, tgt, src_mask, tgt_mask) -> list[tuple[Tensor, str]]:
-    """What torch gives for wrong masks, and what to say then."""
-    given = src, tgt, src_mask, tgt_mask
-    seen, open_ = torch.ones_like(src_mask), torch.ones_like(tgt_mask)
-    rounds = "True means hidden here, the opposite of ours. Invert it with ~"
-    no_memory_mask = theirs(
-        src.transpose(0, 1), tgt.transpose(0, 1), tgt_mask=~tgt_mask,
-        src_key_padding_mask=~src_mask.squeeze(1),
-    ).transpose(0, 1)
-    no_src_mask = theirs(
-        src.transpose(0, 1), tgt.transpose(0, 1), tgt_mask=~tgt_mask,
-        memory_key_padding_mask=~src_mask.squeeze(1),
-    ).transpose(0, 1)
-    return [
-        (torch_output(theirs, *given, (False, False, False)), f"torch got our masks as they "
-         f"are: {rounds}, each of the three"),
-        (torch_output(theirs, *given, (False, True, True)), f"torch got our tgt_mask as it is: "
-         f"{rounds}"),
-        (torch_output(theirs, *given, (True, False, False)), f"torch got our source mask as it "
-         f"is, twice: {rounds}"),
-        (torch_output(theirs, *given, (True, False, True)), f"torch got our mask as "
-         f"src_key_padding_mask: {rounds}"),
-        (torch_output(theirs, *given, (True, True, False)), f"torch got our mask as "
-         f"memory_key_padding_mask: {rounds}"),
-        (torch_output(theirs, src, tgt, seen, tgt_mask), "torch got no mask for the source: it "
-         "wants src_key_padding_mask and memory_key_padding_mask"),
-        (torch_output(theirs, src, tgt, src_mask, open_), "torch got no tgt_mask: its decoder is "
-         "not causal by itself"),
-        (torch_output(theirs, src, tgt, seen, open_), "torch got no masks at all: want tgt_mask, "
-         "src_key_padding_mask and memory_key_padding_mask"),
-        (no_memory_mask, "torch's decoder reads the padding of the memory: it wants the source "
-         "mask a second time, as memory_key_padding_mask"),
-        (no_src_mask, "torch's encoder reads the padding: it wants src_key_padding_mask"),
-    ]
-
-
-def half_built(encoder, decoder, theirs, src, tgt, src_mask, tgt_mask) -> list:
-    """What ours gives when a step is left out, and what to say then."""
-    first, last = theirs.encoder.norm, theirs.decoder.norm
-
-    def run(first, last, src_mask=src_mask, tgt_mask=tgt_mask, memory=None):
-        memory = first(encoder(src, src_mask)) if memory is None else memory
-        return last(decoder(tgt, memory, tgt_mask, src_mask)[0])
-
-    nothing = nn.Identity()
-    return [
-        (run(nothing, nothing), "ours lacks two LayerNorms: nn.Transformer puts one behind its "
-         "encoder and one behind its decoder, even with post-norm layers. Use its own: "
-         "theirs.encoder.norm and theirs.decoder.norm"),
-        (run(nothing, last), "ours lacks the LayerNorm behind the encoder: theirs.encoder.norm"),
-        (run(first, nothing), "ours lacks the LayerNorm behind the decoder: theirs.decoder.norm"),
-        (run(last, first), "the two last norms are exchanged: each has its own weights"),
-        (run(first, last, ~src_mask, ~tgt_mask), "ours got inverted masks: True means may look "
-         "in ours, only torch wants them turned round"),
-        (run(first, last, None), "ours got no src_mask: encoder and decoder both want it"),
-        (run(first, last, src_mask, None), "ours got no tgt_mask: the decoder sees its future"),
-        (run(first, last, memory=src), "our decoder got the source vectors: it reads what the "
-         "encoder made of them"),
-    ]
