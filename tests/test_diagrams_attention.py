@@ -37,7 +37,7 @@ def texts(fig):
 def drawn(fig):
     """Hold that a figure has no fault and draws without a warning; returns its texts."""
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         warnings.filterwarnings("ignore", message="There are no gridspecs")
         assert faults(fig) == []
     return texts(fig)

@@ -119,7 +119,7 @@ def test_a_random_model_is_drawn() -> None:
 def test_words_of_any_script_and_length(letters: list[str]) -> None:
     model = other_letters(letters)
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         fig = beam_tree(model, *SOURCE, model.words, 4, first=2)
         assert faults(fig) == []
         sentence = [*letters, *letters]

@@ -25,7 +25,7 @@ LINKS = [(9, 0), (11, 2), (10, 4), (0, 7)]
 def style_and_close():
     use_course_style()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         yield
     plt.close("all")
 

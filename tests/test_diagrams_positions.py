@@ -25,7 +25,7 @@ WINDOW = PAST & ~causal_mask(15).tril(-5)
 def style():
     use_course_style()
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         yield
     plt.close("all")
 

@@ -86,7 +86,7 @@ def test_any_word_is_drawn_without_a_warning(word: str) -> None:
     d.words_above(ax, block, [word], turned=True)
     d.words_beside(ax, block, [word])
     with warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         assert faults(ax.figure) == []
     assert 0.1 < place.width < 3
 

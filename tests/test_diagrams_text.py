@@ -26,7 +26,7 @@ KOREAN = "미나 는 음악 을 좋아한다"
 def own_settings() -> Iterator[None]:
     """Draw in the course style, with warnings as errors, and close what a test has drawn."""
     with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.simplefilter("error")
+        warnings.filterwarnings("error", category=UserWarning)
         plt.switch_backend("agg")
         use_course_style()
         yield
