@@ -256,18 +256,18 @@ def test_translations_stand_under_their_truth(capsys: pytest.CaptureFixture[str]
     assert capsys.readouterr().out.splitlines() == [
         "source      A B C",
         "truth       a b c",
-        "one vector  a [x] c  (1 of 3 missing)",
+        "one vector  a [x] c  (finds 2 of 3)",
         "attention   a b c ✓",
         "",
         "source      B",
         "truth       b",
         "one vector  b ✓",
-        "attention   (nothing)  (1 of 1 missing)",
+        "attention   (nothing)  (finds 0 of 1)",
     ]
 
 
 def test_a_word_left_out_does_not_mark_what_follows() -> None:
-    assert plots.marked(["a", "c", "d"], ["a", "b", "c", "d"], 20) == "a c d  (1 of 4 missing)"
+    assert plots.marked(["a", "c", "d"], ["a", "b", "c", "d"], 20) == "a c d  (finds 3 of 4)"
     assert plots.marked(list("abb"), list("ab"), 20) == "a b [b]"
     assert plots.marked(list("ab") * 20, list("ab"), 3) == "a b [a] ..."
 

@@ -104,7 +104,8 @@ def show_translations(
 
     sources, truths: lists of token lists    systems: a name for each list of translations
     A word that the truth does not have, or not there, stands in [ ]; ✓ marks a sentence that is
-    right as a whole; a translation of more than `width` tokens is cut. Raises ValueError where
+    right as a whole, else it says how many of the truth's words are found, in their order; a
+    translation of more than `width` tokens is cut. Raises ValueError where
     the lists are empty or not equally long.
     """
     counts = {"sources": len(sources), "truths": len(truths)}
@@ -129,8 +130,8 @@ def marked(words: list[str], truth: list[str], width: int) -> str:
     text = " ".join(shown[:width]) + (" ..." if len(shown) > width else "")
     if words == truth:
         return f"{text} ✓"
-    missing = len(truth) - len(right)
-    return (text or "(nothing)") + (f"  ({missing} of {len(truth)} missing)" if missing else "")
+    found = f"  (finds {len(right)} of {len(truth)})" if len(right) < len(truth) else ""
+    return (text or "(nothing)") + found
 
 
 def show_guesses(
