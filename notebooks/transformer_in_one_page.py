@@ -30,11 +30,12 @@ def merge_heads(x):
     return x.reshape(batch, seq_len, n_heads * d_k)
 
 def masked_softmax(scores, mask=None):
-    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)  # a fully masked row holds NaN
+    empty = ~mask.any(dim=-1, keepdim=True)  # -inf in a whole row makes NaN
+    scores = scores.masked_fill(~mask, float("-inf")).masked_fill(empty, 0.0)
+    return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
 
 def scaled_dot_product_attention(q, k, v, mask=None):
-    d_k = q.size(-1)
+    d_k = q.size(-1)  # float16: a score above 65,504 still gives nan
     scores = (q / d_k**0.5) @ k.transpose(-2, -1)  # (..., tgt_len, src_len)
     weights = masked_softmax(scores, mask)  # (..., tgt_len, src_len)
     return weights @ v, weights  # (..., tgt_len, d_v)
@@ -75,9 +76,10 @@ class SinusoidalPositions(nn.Module):  # Add to each token the sinusoid of its p
         return x + rows_of_table(self.table, start, x.size(1))
 
 def layer_norm(x, gain, bias, eps=1e-05):
-    centred = x - x.mean(dim=-1, keepdim=True)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - wide.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)
-    return gain * centred / (variance + eps).sqrt() + bias
+    return (gain * centred / (variance + eps).sqrt() + bias).to(x.dtype)
 
 class LayerNorm(nn.Module):  # layer_norm with a gain and a bias that are learned, one per feature.
     def __init__(self, d_model, eps=1e-05):

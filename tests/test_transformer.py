@@ -378,6 +378,15 @@ def test_beyond_max_len_is_one_clear_error():
         model.decode(tgt, memory, src_mask[..., :6], tgt)
 
 
+@pytest.mark.parametrize("n_layers", [0, -1])
+@pytest.mark.parametrize("kind", [Encoder, Decoder])
+def test_a_stack_without_layers_is_refused(kind, n_layers):
+    with pytest.raises(ValueError, match=f"want n_layers from 1, got {n_layers}"):
+        kind(n_layers, 12, 3, 20)
+    with pytest.raises(ValueError, match=f"want n_layers from 1, got {n_layers}"):
+        Transformer(9, 9, n_layers=n_layers)
+
+
 def test_an_odd_width_is_refused():
     with pytest.raises(ValueError, match="even"):
         small(d_model=9)
