@@ -282,7 +282,7 @@ def test_bleu_equals_sacrebleu(pairs: list) -> None:
 @pytest.mark.parametrize("odd", ["b\u3000c", "b\u00a0c", "b c", "", "\n", " ", "\u2028"])
 def test_a_space_inside_a_token_cuts_nothing(odd: str) -> None:
     """sacrebleu joins and cuts; the counts by hand and exact match never do."""
-    sentence, other = ["a", odd, "d", "e", "f"], ["a", "b", "c", "d", "e", "f"]
+    sentence, other = ["a", odd, "d", "e"], ["a", "b", "c", "d", "e"]
     for hypothesis in (sentence, other):
         pair = [hypothesis], [sentence]
         assert bleu(*pair) == pytest.approx(corpus_bleu(*pair))
