@@ -16,8 +16,9 @@ COURSE = Path(__file__).resolve().parents[1] / "data/grammar/train.tsv"
 def padding_mask(tokens, pad_id):
     return (tokens != pad_id).unsqueeze(1)
 
-def causal_mask(seq_len):
-    return torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
+def causal_mask(seq_len, device=None):
+    shape = seq_len, seq_len
+    return torch.ones(shape, dtype=torch.bool, device=device).tril()
 
 def split_heads(x, n_heads):
     batch, seq_len, d_model = x.shape
@@ -180,7 +181,7 @@ class Transformer(nn.Module):
     def encode(self, src, src_mask):
         return self.encoder(self.src_embedding(src), src_mask)
     def predict(self, tgt, memory, src_mask):
-        past = causal_mask(tgt.size(1)).to(tgt.device)
+        past = causal_mask(tgt.size(1), tgt.device)
         x = self.decoder(self.tgt_embedding(tgt), memory, past, src_mask)
         return self.out(x)  # (batch, tgt_len, vocab)
     def forward(self, src, src_mask, tgt):

@@ -132,12 +132,13 @@ def scaled_dot_product_attention(
     return weights @ v, weights                    # (..., tgt_len, d_v)
 
 
-def causal_mask(seq_len: int) -> Tensor:
+def causal_mask(seq_len: int, device=None) -> Tensor:
     """True where position i may look at position j: itself and the past.
 
     Returns (seq_len, seq_len), bool.
     """
-    return torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
+    shape = seq_len, seq_len
+    return torch.ones(shape, dtype=torch.bool, device=device).tril()
 
 
 class SelfAttention(nn.Module):

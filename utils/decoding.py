@@ -74,12 +74,13 @@ def translate(
     Leaves the model in eval mode.
     """
     model.eval()
+    device = next(model.parameters(), torch.empty(0)).device
     rows = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))
     results = [[] for _ in sentences]
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         src = [src_vocab.encode(sentences[row]) for row in chosen]
-        src = pad_rows(src, src_vocab.pad_id)
+        src = pad_rows(src, src_vocab.pad_id).to(device)
         mask = padding_mask(src, src_vocab.pad_id)
         bos, eos = tgt_vocab.ids[BOS], tgt_vocab.ids[EOS]
         tokens = decode(model, src, mask, bos, eos, max_len)

@@ -290,7 +290,7 @@ class Transformer(nn.Module):
         return self.encoder(self.src_embedding(src), src_mask)
 
     def predict(self, tgt, memory, src_mask):
-        past = causal_mask(tgt.size(1)).to(tgt.device)
+        past = causal_mask(tgt.size(1), tgt.device)
         x = self.decoder(self.tgt_embedding(tgt), memory, past, src_mask)
         return self.out(x)                         # (batch, tgt_len, vocab)
 
