@@ -111,7 +111,7 @@ ATTENTION = Exercise(
         (spread("scores.log_softmax(-1)"), "log_softmax"),
         (spread("scores.abs()"), "row of weights sums to"),
         (spread("(scores ** 2).softmax(-1)"), "rows of weights sum to 1, but"),
-        (by_the_mean, "but for scores of some thousands (only `q` is another): context"),
+        (by_the_mean, "but for scores of some thousands: context"),
         (spread("scores / 0"), "inf - inf"),
         (mix("weights @ k"), "mix the keys"),
         (mix("scores @ v"), "mixes with the scores"),

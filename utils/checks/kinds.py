@@ -1,7 +1,17 @@
 """Judge an answer against a function that is right: values, gradients, and what moves what.
 
-`agree` is what a check calls. A known mistake is a function with the arguments of the right one,
-and is named only if it gives what the answer gives in every case.
+A check names the right function, cases to try it on, and known mistakes, each a wrong function:
+
+    @exercise("7.2")
+    def check_causal_mask(answer) -> str:
+        agree(answer, causal_mask, [case("6 positions", 6), case("9 positions", 9)], [
+            (lambda n: ones(n).triu(), "upper and lower are swapped: ..."),
+        ], axes={"the mask": ("seq_len", "seq_len")})
+        return "Row i holds i + 1 times True"
+
+The first case is the plain one: it is also tried in float64 and twice, and its arguments are
+changed one after another to see what moves. Later cases differ from it in one thing each, which
+their words say. What is random is judged by its shares, as `judge_dropped` does.
 """
 
 from __future__ import annotations
@@ -17,7 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, call, run
+from utils.checks.core import Mistake, call, run, unchanged
 from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
 from utils.checks.surroundings import random_states, seed_all
 
@@ -92,7 +102,7 @@ def agree(
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
         trial.diagnose(cases, answered, wants, wrong, explain)
-        trial.explain(cases, wrong, advice)
+        trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
     for one in cases if gradients else []:
         if one.gradients:
@@ -124,19 +134,11 @@ class Trial:
             return mistake
 
     def by_name(self, args: tuple) -> Callable:
-        """The answer; by the names of the stub if it takes its arguments only so."""
-        try:
-            signature = inspect.signature(self.answer)
-            signature.bind(*args)
-        except ValueError:
+        """The answer; called by the names of the stub if it takes its arguments only so."""
+        named = dict(zip(self.names, args))
+        if fits_signature(self.answer, *args) or not fits_signature(self.answer, **named):
             return self.answer
-        except TypeError:
-            try:
-                signature.bind(**dict(zip(self.names, args)))
-            except (TypeError, UnboundLocalError):
-                return self.answer
-            return lambda *given: self.answer(**dict(zip(self.names, given)))
-        return self.answer
+        return lambda *given: self.answer(**dict(zip(self.names, given)))
 
     def right(self, one: Case):
         """What the truth gives."""
@@ -211,7 +213,7 @@ class Trial:
         if not place and (words := self.strays(cases[0], too_much=False)):
             raise Mistake(words)
 
-    def explain(self, cases: list[Case], wrong: list[str], advice: str) -> None:
+    def report(self, cases: list[Case], wrong: list[str], advice: str) -> None:
         """Raise what can be said of an unknown mistake."""
         place = first(wrong)
         if place:
@@ -335,6 +337,15 @@ class Trial:
 # ---- what moves, and what pulls ----
 
 
+def fits_signature(function, *args, **named) -> bool:
+    """Whether a function can be called so."""
+    try:
+        inspect.signature(function).bind(*args, **named)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def as_list(result) -> list:
     """The results of one call as a list."""
     return list(result) if isinstance(result, tuple | list) else [result]
@@ -352,10 +363,8 @@ def sizes(names: list[str], args: tuple) -> list[tuple]:
 
 
 def equal(a: Any, b: Any) -> bool:
-    """Whether two arguments are the same."""
-    if isinstance(a, Tensor) or isinstance(b, Tensor):
-        return isinstance(a, Tensor) and isinstance(b, Tensor) and torch.equal(a, b)
-    return a is b or (type(a) is type(b) and not isinstance(a, nn.Module) and a == b)
+    """Whether two arguments are the same; two modules never are."""
+    return a is b or (not isinstance(a, nn.Module) and unchanged(a, b))
 
 
 def changes(name: str, argument, axes: tuple[str, ...] | None):
