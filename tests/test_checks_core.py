@@ -418,10 +418,11 @@ def test_describe_is_one_line(error: BaseException, words: str) -> None:
 # ---- all checks of the course ----
 
 CHECKS = {n: getattr(checks, n) for n in checks.__all__ if n.startswith("check_")}
+SHARED = {"core", "kinds", "results", "surroundings"}
 MODULES = {
     info.name: importlib.import_module(f"utils.checks.{info.name}")
     for info in pkgutil.iter_modules(checks.__path__)
-    if info.name != "core"
+    if info.name not in SHARED
 }
 
 

@@ -6,11 +6,15 @@ import html
 import inspect
 import math
 import numbers
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
+
+from utils.checks.surroundings import settled, watched
 
 COLOURS = {True: "#1b7837", False: "#b2182b", None: "#5f6368"}
 MARKS = {True: "✓", False: "✗", None: "·"}
@@ -49,15 +53,45 @@ class Verdict:
     message: str
 
     def __repr__(self) -> str:
+        seen(self)
         return f"{MARKS[self.passed]} Exercise {self.exercise}: {self.message}"
 
     def _repr_html_(self) -> str:
+        seen(self)
         colour = COLOURS[self.passed]
         return (
             f'<div style="border-left: 4px solid {colour}; padding: 2px 8px">'
             f"<b>{MARKS[self.passed]} Exercise {self.exercise}</b>: "
             f"{html.escape(self.message)}</div>"
         )
+
+
+unseen: list[Verdict] = []    # verdicts of the running cell that have not been shown yet
+
+
+def seen(verdict: Verdict) -> None:
+    """Note that a verdict has been shown."""
+    unseen[:] = [other for other in unseen if other is not verdict]
+
+
+def show_unseen(*result) -> None:
+    """At the end of a cell, show the verdicts that were not its last expression."""
+    from IPython.display import display
+
+    for verdict in list(unseen):
+        display(verdict)
+    unseen.clear()
+
+
+def announced(verdict: Verdict) -> Verdict:
+    """See to it that a verdict is shown once, also from inside a loop or an `if`."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    if shell is not None:
+        if show_unseen not in shell.events.callbacks["post_run_cell"]:
+            shell.events.register("post_run_cell", show_unseen)
+        unseen.append(verdict)
+    return verdict
 
 
 class NotAttempted(Exception):
@@ -71,16 +105,15 @@ class Mistake(Exception):
 def exercise(number: str) -> Callable:
     """Make a check out of a function that raises Mistake or NotAttempted, or returns a remark.
 
-    The check takes the learner's answer and returns a Verdict. It never raises, and leaves
-    torch's random state as it was.
+    The check takes the learner's answer and returns a Verdict. It never raises. It runs with
+    gradients on, float32, the CPU and seed 0, whatever the notebook has set, and leaves all of
+    that as it was.
     """
 
     def decorate(judge: Callable) -> Callable:
-        @functools.wraps(judge)
-        def check(answer) -> Verdict:
+        def verdict_on(answer) -> Verdict:
             try:
-                with torch.random.fork_rng(devices=[]):
-                    torch.manual_seed(0)
+                with settled():
                     remark = judge(answer)
             except NotAttempted:
                 return Verdict(number, None, "not attempted yet")
@@ -92,6 +125,10 @@ def exercise(number: str) -> Callable:
                 return Verdict(number, False, f"your answer could not be judged: {describe(error)}")
             return Verdict(number, True, f"correct. {remark}" if remark else "correct")
 
+        @functools.wraps(judge)
+        def check(answer) -> Verdict:
+            return announced(verdict_on(answer))
+
         check.exercise = number
         return check
 
@@ -102,8 +139,20 @@ def call(answer: Callable, *args, **kwargs):
     """Run the learner's function on copies of the arguments and return what it gives.
 
     Raises NotAttempted for an untouched stub; Mistake if it is no function, raises, recurses
-    for ever, returns None, or changes an argument in place.
+    for ever, returns None, changes an argument in place, or leaves state changed behind itself.
     """
+    given, given_named = copy.deepcopy(args), copy.deepcopy(kwargs)
+    result = run(answer, given, given_named)
+    all_given = [*given, *given_named.values()]
+    for before, after in zip([*args, *kwargs.values()], all_given, strict=True):
+        if isinstance(before, Tensor | list | tuple | dict) and not unchanged(before, after):
+            raise Mistake("your function changed its input in place: work on a copy")
+    return result
+
+
+def run(answer: Callable, args: tuple, named: dict | None = None):
+    """Run the learner's function on these very arguments; as `call`, but it may change them."""
+    named = named or {}
     if answer is ...:
         raise NotAttempted
     if not callable(answer):
@@ -111,9 +160,11 @@ def call(answer: Callable, *args, **kwargs):
             "hand over the function itself, without brackets; "
             f"got a value of type {type(answer).__name__}"
         )
-    given, given_named = copy.deepcopy(args), copy.deepcopy(kwargs)
+    own = [m for m in (answer, getattr(answer, "__self__", None)) if isinstance(m, nn.Module)]
+    given = [m for m in (*args, *named.values()) if isinstance(m, nn.Module)]
     try:
-        result = answer(*given, **given_named)
+        with watched(left_changed, own, given):
+            result = answer(*args, **named)
     except (Mistake, NotAttempted):
         raise
     except NotImplementedError as error:
@@ -127,11 +178,13 @@ def call(answer: Callable, *args, **kwargs):
         raise NotAttempted
     if result is None:
         raise Mistake("your function returned None: is the `return` line missing?")
-    all_given = [*given, *given_named.values()]
-    for before, after in zip([*args, *kwargs.values()], all_given, strict=True):
-        if isinstance(before, Tensor | list | tuple | dict) and not unchanged(before, after):
-            raise Mistake("your function changed its input in place: work on a copy")
     return result
+
+
+def left_changed(what: str) -> Mistake:
+    """The complaint about state that a function has changed and not put back."""
+    return Mistake(f"your function leaves {what} changed behind itself: whoever calls it next gets "
+                   "something else. Put it back before you return (a `with` block does)")
 
 
 def class_of_module(answer) -> type[nn.Module]:
@@ -199,12 +252,14 @@ def want_tensor(result, shape: tuple, axes: str, dtype: torch.dtype | None = Non
 
 
 def want_number(result, what: str) -> float:
-    """Make sure that an answer is one finite number; returns it as a float."""
-    if isinstance(result, bool) or not isinstance(result, numbers.Real | Tensor):
+    """Make sure that an answer is one finite number, Python's, numpy's or torch's; returns it."""
+    is_bool = isinstance(result, bool | np.bool_)
+    if is_bool or not isinstance(result, numbers.Real | Tensor | np.ndarray):
         raise Mistake(f"want {what} as one number, got {type(result).__name__}")
-    if isinstance(result, Tensor) and result.numel() != 1:
-        raise Mistake(f"want {what} as one number, got a tensor of shape {tuple(result.shape)}")
-    number = float(result)
+    if isinstance(result, Tensor | np.ndarray) and math.prod(result.shape) != 1:
+        kind = "a tensor" if isinstance(result, Tensor) else "an array"
+        raise Mistake(f"want {what} as one number, got {kind} of shape {tuple(result.shape)}")
+    number = float(result.item() if hasattr(result, "item") else result)
     if math.isnan(number):
         raise Mistake(f"{what} is nan: some step computes 0/0, inf - inf or log(0)")
     if math.isinf(number):

@@ -1,36 +1,24 @@
-"""The checks of notebook 10: LayerNorm, the pre-norm block, the feed-forward net, warm-up."""
+"""The checks of notebook 10: LayerNorm, the feed-forward net, the pre-norm block, warm-up."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.attention import MultiHeadAttention
-from utils.checks.core import (
-    Mistake,
-    NotAttempted,
-    call,
-    exercise,
-    same,
-    want_finite,
-    want_number,
-    want_tensor,
-)
+from utils.attention import MultiHeadAttention, causal_mask
+from utils.checks.core import Mistake, NotAttempted, call, exercise
+from utils.checks.kinds import agree, case, forward, judge_dropped, want_trainable
+from utils.checks.results import difference
+from utils.training import warmup_rate
 from utils.transformer import FeedForward, LayerNorm, layer_norm
 
 # All different. LayerNorm is judged on T = D as well, where a wrong axis runs and can be named.
 BATCH, N_HEADS, SEQ_LEN, D_MODEL, D_FF = 2, 3, 5, 6, 11
 EPS = 0.1
-
-
-def name_mistake(result: Tensor, known: Iterable[tuple[Tensor, str]]) -> None:
-    """Raise the message of the first known wrong result that this one equals."""
-    for wrong, message in known:
-        if same(result, wrong):
-            raise Mistake(message)
+WORDS = {"the result": ("sentence", "word", "feature"), "x": ("sentence", "word", "")}
 
 
 # ---- 10.1 ----
@@ -38,119 +26,253 @@ def name_mistake(result: Tensor, known: Iterable[tuple[Tensor, str]]) -> None:
 
 @exercise("10.1")
 def check_layer_norm(answer) -> str:
-    """The axis, the variance, epsilon, gain and bias; then other numbers of axes."""
-    for shape in ((BATCH, SEQ_LEN, SEQ_LEN), (BATCH, 7, SEQ_LEN), (BATCH, N_HEADS, 7, SEQ_LEN)):
-        x = 0.3 * torch.randn(shape) + 1
-        gain, bias = torch.randn(2, SEQ_LEN)
-        result = call(answer, x, gain, bias, EPS)
-        if isinstance(result, Tensor) and result.shape == x.shape[:-1]:
-            raise Mistake("the features are gone: this is one number for each word. Use "
-                          "keepdim=True, and return the normalised x")
-        want_tensor(result, shape, "of x, (..., d_model)")
-        if same(result, layer_norm(x, gain, bias, EPS)):
-            continue
-        name_mistake(result, known_norms(x, gain, bias))
-        want_finite(result, "the features differ, so nothing here divides by 0: look at the root")
-        judge_moments(answer, x)
-    x, gain, bias = torch.full((1, 2, 4), 3.0), *torch.randn(2, 4)
-    result = want_tensor(call(answer, x, gain, bias, EPS), (1, 2, 4), "of x, (..., d_model)")
-    want_finite(result, "a word whose features are all equal has variance 0, and ε keeps the "
-                "root from 0")
-    if not same(result, bias.expand_as(x)):
-        raise Mistake("a word whose features are all equal must come out as the bias")
+    """The axis, the variance, epsilon, gain and bias; other sizes; a word of equal features."""
+
+    def norm_case(words: str, *shape: int, eps: float = EPS, hint: str = "", spread: float = 0.3):
+        x = spread * torch.randn(shape) + 1
+        return case(words, x, *torch.randn(2, shape[-1]), eps, hint=hint)
+
+    plain = case("gain 1 and bias 0", 0.3 * torch.randn(BATCH, 5, 5) + 1, torch.ones(5),
+                 torch.zeros(5), EPS)
+    ends = "from the end (-1) the features are always the last axis"
+    agree(answer, layer_norm, [
+        plain,
+        norm_case("5 words of 5 features", BATCH, 5, 5, hint="look at how gain and bias come in"),
+        norm_case("7 words of 4 features and another ε", 3, 7, 4, eps=0.02),
+        norm_case("four axes", BATCH, N_HEADS, 7, 5, hint=f"count axes {ends}"),
+        norm_case("one word alone", 5, hint=f"count axes {ends}"),
+        norm_case("a word whose features are all equal", 1, 2, 4, spread=0.0,
+                  hint="its variance is 0, ε keeps the root from 0, and it comes out as the bias"),
+    ], norm_mistakes(), axes=WORDS, advice="With gain 1 and bias 0 each word must come out with "
+        "mean 0 and mean square σ² / (σ² + ε)")
     return "Each word by itself, σ² with n, ε inside the root"
 
 
-def known_norms(x: Tensor, gain: Tensor, bias: Tensor) -> list[tuple[Tensor, str]]:
-    """What comes out when one step of LayerNorm is wrong, and what to say then."""
+def norm_mistakes() -> list[tuple[Callable, str]]:
+    """LayerNorm with one step wrong, and what to say then."""
 
-    def moments(dims, correction=0):
-        mean = x.mean(dim=dims, keepdim=True)
-        return x - mean, x.var(dim=dims, keepdim=True, correction=correction)
+    def c(x, dim=-1):
+        return x - x.mean(dim, keepdim=True)
 
-    c, v = moments(-1)
-    n_minus = moments(-1, 1)[1]
-    z = c / (v + EPS).sqrt()
-    square = x.square().mean(dim=-1, keepdim=True)
-    two_mistakes = "two slips: the variance divides by n - 1, and ε stands outside the root"
-    wrong: list[tuple[Tensor, str]] = [
-        (c / (n_minus + EPS).sqrt(), "the variance divides by n - 1: want n, the biased variance "
-         "(torch's var and std take n - 1 unless told correction=0)"),
-        (c / (v.sqrt() + EPS), "ε stands outside the root: want (variance + eps).sqrt()"),
-        (c / (n_minus.sqrt() + EPS), two_mistakes),
-        (c / (v + EPS), "it divides by the variance: want its root, the standard deviation"),
-        (c / (n_minus + EPS), "it divides by the variance, and that with n - 1: want the root of "
-         "the variance with n"),
-        (c / v.sqrt(), "ε is missing: a word of equal features would give 0/0"),
-        (c / n_minus.sqrt(), "ε is missing, and the variance divides by n - 1"),
-        (c / (v + 1e-5).sqrt(), "ε is fixed at 1e-5: want the argument eps"),
-        (c / (v + EPS**2).sqrt(), "ε is squared: add eps itself to the variance"),
-        (c, "the mean is subtracted, but nothing divides by the standard deviation"),
-        (x / (v + EPS).sqrt(), "the mean is not subtracted from x: only its size is set"),
-        (x / (square + EPS).sqrt(), "the mean is not subtracted: x is divided by the root of its "
-         "mean square, which is RMSNorm"),
-        (c * (v + EPS).sqrt(), "it multiplies by the standard deviation: divide"),
-        (c / (v * x.size(-1) + EPS).sqrt(), "the squares are summed, not averaged: variance is "
-         "their mean"),
-        (c / (c.abs().mean(dim=-1, keepdim=True) + EPS), "it divides by the mean distance: want "
-         "the root of the mean square"),
-        (z.softmax(-1), "there is a softmax in it: LayerNorm has none"),
+    def v(x, dim=-1, correction=0):
+        return x.var(dim, keepdim=True, correction=correction)
+
+    def norm(x, e, dim=-1):
+        return c(x, dim) / (v(x, dim) + e).sqrt()
+
+    def square(x):
+        return x.square().mean(-1, keepdim=True)
+
+    normalised = [
+        (lambda x, e: c(x) / (v(x, -1, 1) + e).sqrt(), "the variance divides by n - 1: want n, "
+         "the biased variance (torch's var and std take n - 1 unless told correction=0)"),
+        (lambda x, e: c(x) / (v(x).sqrt() + e), "ε stands outside the root: want "
+         "(variance + eps).sqrt()"),
+        (lambda x, e: c(x) / (v(x, -1, 1).sqrt() + e), "two slips: the variance divides by n - 1, "
+         "and ε stands outside the root"),
+        (lambda x, e: c(x) / (v(x) + e), "it divides by the variance: want its root, the standard "
+         "deviation"),
+        (lambda x, e: c(x) / (v(x, -1, 1) + e), "it divides by the variance, and that with n - 1: "
+         "want the root of the variance with n"),
+        (lambda x, e: c(x) / v(x).sqrt(), "ε is missing: a word of equal features gives 0/0"),
+        (lambda x, e: c(x) / v(x, -1, 1).sqrt(), "ε is missing, and the variance divides by n - 1"),
+        (lambda x, e: c(x) / (v(x) + 1e-5).sqrt(), "ε is fixed at 1e-5: want the argument eps"),
+        (lambda x, e: c(x) / (v(x) + e**2).sqrt(), "ε is squared: add eps itself to the variance"),
+        (lambda x, e: c(x), "the mean is subtracted, but nothing divides by the standard "
+         "deviation"),
+        (lambda x, e: x / (v(x) + e).sqrt(), "the mean is not subtracted from x: only its size is "
+         "set"),
+        (lambda x, e: x / (square(x) + e).sqrt(), "the mean is not subtracted: x is divided by "
+         "the root of its mean square, which is RMSNorm"),
+        (lambda x, e: c(x) * (v(x) + e).sqrt(), "it multiplies by the standard deviation: divide"),
+        (lambda x, e: c(x) / (v(x) * x.size(-1) + e).sqrt(), "the squares are summed, not "
+         "averaged: variance is their mean"),
+        (lambda x, e: c(x) / (c(x).abs().mean(-1, keepdim=True) + e), "it divides by the mean "
+         "distance: want the root of the mean square"),
+        (lambda x, e: norm(x, e).softmax(-1), "there is a softmax in it: LayerNorm has none"),
+        (lambda x, e: norm(x, e).relu(), "there is a ReLU in it: LayerNorm has none"),
+        (lambda x, e: norm(x, e, -2), "mean and variance are taken over time (axis -2): word by "
+         "word, each over its own features"),
+        (lambda x, e: norm(x, e, 1), "mean and variance are taken over axis 1: it is time where x "
+         "has three axes. Count from the end, -1"),
+        (lambda x, e: norm(x, e, 2), "mean and variance are taken over axis 2, which is not always "
+         "the last: count from the end, -1"),
+        (lambda x, e: norm(x, e, 0), "mean and variance are taken over the batch (axis 0): a "
+         "sentence must not feel its neighbours. Want the features, axis -1"),
+        (lambda x, e: norm(x, e, (0, 1)), "mean and variance are taken over batch and time, as "
+         "BatchNorm does: want the features, axis -1"),
+        (lambda x, e: norm(x, e, (-2, -1)), "mean and variance are taken over time and features "
+         "together: each word has its own"),
+        (lambda x, e: norm(x, e, tuple(range(x.dim()))), "mean and variance are taken over "
+         "everything at once: each word has its own"),
+        (lambda x, e: norm(x, e, (0, 1, 2)), "mean and variance are taken over axes 0, 1 and 2, "
+         "everything that a batch of sentences has: each word has its own"),
+        (lambda x, e: c(x, -2) / (v(x) + e).sqrt(), "the mean is taken over time, the variance "
+         "over features: both over features"),
     ]
-    axes = {
-        (-2,): "over time (axis -2): word by word, each over its own features",
-        (0,): "over the batch (axis 0): a sentence must not feel its neighbours. Want the "
-              "features, axis -1",
-        (0, -2): "over batch and time, as BatchNorm does: want the features, axis -1",
-        (-2, -1): "over time and features together: each word has its own mean and variance",
-        tuple(range(x.dim())): "over everything at once: each word has its own mean and variance",
-    }
-    for dims, message in axes.items():
-        other, spread = moments(dims)
-        wrong.append((other / (spread + EPS).sqrt(), f"mean and variance are taken {message}"))
-    half, spread = x - x.mean(dim=-2, keepdim=True), v
-    wrong.append((half / (spread + EPS).sqrt(), "the mean is taken over time, the variance over "
-                  "features: both over features"))
-    known = [(gain * y + bias, message) for y, message in wrong]
-    known += [
-        (z, "gain and bias are missing: the normalised x comes back bare"),
-        (z + bias, "the gain is missing: it multiplies each feature"),
-        (gain * z, "the bias is missing: it is added last"),
-        (bias * z + gain, "gain and bias are exchanged: the gain multiplies, the bias is added"),
-        (gain * (z + bias), "the bias is added before the gain multiplies: it comes last"),
-        (gain * z - bias, "the bias is subtracted: add it"),
-        (gain + z + bias, "the gain is added: it multiplies"),
-        ((1 + gain) * z + bias, "the gain is taken as 1 + gain: it multiplies as it is"),
-        (z / gain + bias, "it divides by the gain: multiply"),
-        ((gain * x + bias), "nothing is normalised: gain and bias act on x itself"),
-        (layer_norm(gain * x + bias, torch.ones_like(gain), torch.zeros_like(bias), EPS),
-         "gain and bias come before the normalisation, which undoes them: they come after"),
+    return [
+        *((lambda x, g, b, e, f=f: g * f(x, e) + b, words) for f, words in normalised),
+        (lambda x, g, b, e: norm(x, e), "gain and bias are missing: the normalised x comes back "
+         "bare"),
+        (lambda x, g, b, e: norm(x, e) + b, "the gain is missing: it multiplies each feature"),
+        (lambda x, g, b, e: g * norm(x, e), "the bias is missing: it is added last"),
+        (lambda x, g, b, e: b * norm(x, e) + g, "gain and bias are exchanged: the gain "
+         "multiplies, the bias is added"),
+        (lambda x, g, b, e: g * (norm(x, e) + b), "the bias is added before the gain multiplies: "
+         "it comes last"),
+        (lambda x, g, b, e: g * norm(x, e) - b, "the bias is subtracted: add it"),
+        (lambda x, g, b, e: g + norm(x, e) + b, "the gain is added: it multiplies"),
+        (lambda x, g, b, e: (1 + g) * norm(x, e) + b, "the gain is taken as 1 + gain: it "
+         "multiplies as it is"),
+        (lambda x, g, b, e: norm(x, e) / g + b, "it divides by the gain: multiply"),
+        (lambda x, g, b, e: g * x + b, "nothing is normalised: gain and bias act on x itself"),
+        (lambda x, g, b, e: norm(g * x + b, e), "gain and bias come before the normalisation, "
+         "which undoes them: they come after"),
+        (lambda x, g, b, e: g[:, None] * norm(x, e) + b[:, None], "each position has its own gain "
+         "and bias: they belong to the features, one each, the same at all positions"),
+        (lambda x, g, b, e: g[:, None] * norm(x, e) + b, "each position has its own gain: gains "
+         "belong to features"),
+        (lambda x, g, b, e: g * norm(x, e) + b[:, None], "each position has its own bias: biases "
+         "belong to features"),
+        (lambda x, g, b, e: x.mean(-1), "the features are gone: this is one number for each word. "
+         "Use keepdim=True, and return the normalised x"),
     ]
-    if x.size(-2) == x.size(-1):
-        by_word = gain.unsqueeze(-1), bias.unsqueeze(-1)
-        known += [
-            (by_word[0] * z + by_word[1], "each position has its own gain and bias: they belong "
-             "to the features, one each, the same at all positions"),
-            (by_word[0] * z + bias, "each position has its own gain: gains belong to features"),
-            (gain * z + by_word[1], "each position has its own bias: biases belong to features"),
-        ]
-    return known
 
 
-def judge_moments(answer, x: Tensor) -> None:
-    """With gain 1 and bias 0: whether mean and size of a word are right."""
-    n = x.size(-1)
-    result = call(answer, x, torch.ones(n), torch.zeros(n), EPS)
-    if not isinstance(result, Tensor) or result.shape != x.shape:
-        raise Mistake("with gain 1 and bias 0 the shape is another: want that of x")
-    mean = result.mean(dim=-1)
-    if not same(mean, torch.zeros_like(mean), 1e-4):
-        raise Mistake(f"with gain 1 and bias 0 the first word has mean {mean.flatten()[0]:.2f}, "
-                      "not 0: subtract the mean of its own features")
-    if not same(result, layer_norm(x, torch.ones(n), torch.zeros(n), EPS)):
-        size = result.square().mean(dim=-1).flatten()[0]
-        raise Mistake(f"with gain 1 and bias 0 the mean is 0, but the mean square of the first "
-                      f"word is {size:.2f}: want a little under 1, σ² / (σ² + ε)")
-    raise Mistake("with gain 1 and bias 0 it is right: look at how gain and bias come in")
+# ---- 10.2 ----
+
+
+@exercise("10.2")
+def check_feed_forward(answer) -> str:
+    """The two maps, the formula, positions, dropout in training and in eval mode."""
+    net, other = make_net(answer, D_MODEL, D_FF, 0.0), make_net(answer, 4, 9, 0.0)
+    judge_maps(net, D_MODEL, D_FF)
+    judge_maps(other, 4, 9)
+    in_eval = make_net(answer, D_MODEL, D_FF, 0.5).eval()
+    agree(forward, right_net, [
+        case("a batch", net, torch.randn(BATCH, SEQ_LEN, D_MODEL)),
+        case("other sizes", other, torch.randn(3, 2, 4)),
+        case("one word without batch and time", net, torch.randn(D_MODEL),
+             hint="nothing needs to be reshaped"),
+        case("dropout=0.5 in eval mode", in_eval, torch.randn(BATCH, SEQ_LEN, D_MODEL),
+             hint="nothing may be dropped or scaled there: nn.Dropout knows the mode, F.dropout "
+             "needs training=self.training"),
+    ], net_mistakes(), axes=WORDS, advice="Want narrow(relu(widen(x)))")
+    want_trainable(net)
+    judge_dropout(answer)
+    return "Each position by itself, one ReLU, and dropout only in training"
+
+
+def right_net(net, x: Tensor) -> Tensor:
+    """What it should give without dropout, from its own two maps."""
+    return net.narrow(net.widen(x).relu())
+
+
+def make_net(answer, d_model: int, d_ff: int, dropout: float) -> nn.Module:
+    """Build the learner's module; it must be one, with both maps filled in."""
+    if answer is ...:
+        raise NotAttempted
+    if isinstance(answer, nn.Module):
+        raise Mistake("hand over the class itself, without sizes: it is made here")
+    net = call(answer, d_model, d_ff, dropout)
+    if not isinstance(net, nn.Module):
+        raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    parts = {name: getattr(net, name, None) for name in ("widen", "narrow")}
+    if all(part is ... for part in parts.values()):
+        raise NotAttempted
+    for name, part in parts.items():
+        if part is ...:
+            raise Mistake(f"self.{name} is still ...: want a linear map")
+        if not isinstance(part, nn.Linear):
+            raise Mistake(f"self.{name} is missing or no nn.Linear: got {type(part).__name__}")
+    return net
+
+
+def judge_maps(net: nn.Module, d_model: int, d_ff: int) -> None:
+    """Sizes and biases of both maps."""
+    for name, n_in, n_out in (("widen", d_model, d_ff), ("narrow", d_ff, d_model)):
+        linear = getattr(net, name)
+        sizes = linear.in_features, linear.out_features
+        if sizes != (n_in, n_out):
+            raise Mistake(f"self.{name} maps {sizes[0]} to {sizes[1]}: want {n_in} to {n_out}")
+        if linear.bias is None:
+            raise Mistake(f"self.{name} has no bias: equation 2 of the paper has b₁ and b₂")
+
+
+def net_mistakes() -> list[tuple[Callable, str]]:
+    """A net with one thing wrong, and what to say then."""
+
+    def normed(x):
+        return F.layer_norm(x, x.shape[-1:])
+
+    def mean(x):
+        return x.mean(dim=1, keepdim=True).expand_as(x)
+
+    def rate_of(net):
+        return next((part.p for part in net.modules() if isinstance(part, nn.Dropout)), 0.0)
+
+    other = {"GELU": F.gelu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "SiLU": F.silu,
+             "ELU": F.elu, "leaky ReLU": F.leaky_relu, "softmax": lambda h: h.softmax(-1)}
+    between = [(f, f"between the maps stands {name}: the paper of 2017 has a ReLU")
+               for name, f in other.items()] + [
+        (lambda h: h, "no activation: without the ReLU the two maps are one linear map"),
+        (lambda h: -(-h).relu(), "the ReLU is turned round: it must cut the negative numbers"),
+        (torch.abs, "absolute values stand between the maps: a ReLU sets negative numbers to 0"),
+        (lambda h: h.relu() ** 2, "the ReLU is squared: the paper of 2017 has a plain one"),
+    ]
+    known = [(lambda n, x, f=f: n.narrow(f(n.widen(x))), words) for f, words in between]
+    return [
+        *known,
+        (lambda n, x: n.narrow(F.dropout(n.widen(x).relu(), rate_of(n))), "dropout still works in "
+         "eval mode: use nn.Dropout, which knows the mode (F.dropout needs "
+         "training=self.training)"),
+        (lambda n, x: n.narrow(n.widen(x).relu() * (not n.training)), "with dropout=0 all of the "
+         "wide vector is dropped in training: `dropout` is the share that goes, not the share that "
+         "stays (is there a 1 - dropout?)"),
+        (lambda n, x: n.widen(x).relu(), "the result is still d_ff wide: narrow it to d_model "
+         "again"),
+        (lambda n, x: right_net(n, x).relu(), "two activations: after narrow the numbers must be "
+         "free to be negative"),
+        (lambda n, x: n.narrow(n.widen(x)).relu(), "the ReLU comes after narrow: it belongs "
+         "between the two maps"),
+        (lambda n, x: n.narrow(n.widen(x.relu())), "the ReLU comes before widen: it belongs "
+         "between the maps"),
+        (lambda n, x: right_net(n, x.relu()), "x itself passes a ReLU first: one is enough, "
+         "between the maps"),
+        (lambda n, x: x + right_net(n, x), "the residual is added inside: AddNorm does that, here "
+         "it would count twice"),
+        (lambda n, x: normed(right_net(n, x)), "a LayerNorm stands at the end: AddNorm does that"),
+        (lambda n, x: normed(x + right_net(n, x)), "residual and LayerNorm stand inside: AddNorm "
+         "does both"),
+        (lambda n, x: right_net(n, normed(x)), "a LayerNorm stands before the first map: AddNorm "
+         "does that"),
+        (lambda n, x: mean(right_net(n, x)), "all positions get one mean over time: positions "
+         "must not mix"),
+        (lambda n, x: right_net(n, mean(x)), "the words are averaged over time before the first "
+         "map: positions must not mix"),
+    ]
+
+
+def judge_dropout(answer) -> None:
+    """A rate of 1 shows where dropout stands; maps that hand ones on show what it draws."""
+    x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
+    agree(forward, lambda net, x: net.narrow(torch.zeros(*x.shape[:-1], D_FF)), [
+        case("dropout=1 in training", make_net(answer, D_MODEL, D_FF, 1.0).train(), x),
+    ], [
+        (right_net, "in training nothing is dropped: put self.dropout on the wide vector"),
+        (lambda net, x: torch.zeros_like(x), "dropout stands at the end, on the narrow vector: "
+         "want it on the wide one, after the ReLU"),
+        (lambda net, x: right_net(net, torch.zeros_like(x)), "dropout stands on x, before the "
+         "first map: want it on the wide vector, after the ReLU"),
+    ], gradients=False, float64=False, advice="With dropout=1 the wide vector must be all 0 in "
+        "training: look at where dropout stands and whether it gets the rate")
+    size, rate = 30, 0.2
+    net = make_net(answer, size, size, rate).train()
+    with torch.no_grad():
+        for linear, bias in ((net.widen, 1.0), (net.narrow, 0.0)):
+            linear.weight.copy_(torch.eye(size))
+            linear.bias.fill_(bias)
+    judge_dropped(lambda: call(forward, net, torch.zeros(4, 20, size)), rate, "the wide vector")
 
 
 # ---- 10.3 ----
@@ -158,46 +280,47 @@ def judge_moments(answer, x: Tensor) -> None:
 
 @exercise("10.3")
 def check_encoder_layer(answer) -> str:
-    """Sub-layers that return 0, then real ones against every known block, then the mask."""
+    """Sub-layers that return 0, one of them real, both; the mask; other sizes."""
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool().unsqueeze(1)    # (B, 1, T)
     x = 2 * torch.randn(BATCH, SEQ_LEN, D_MODEL) + 0.5
-    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool().unsqueeze(1)   # (B, 1, T)
-    attention, feed_forward = MultiHeadAttention(D_MODEL, N_HEADS), FeedForward(D_MODEL, D_FF)
-    norms = LayerNorm(D_MODEL), LayerNorm(D_MODEL)
-    with torch.no_grad():
-        for weight in (*attention.parameters(), *feed_forward.parameters()):
-            weight.normal_(std=0.6)
-        for norm in norms:
-            norm.gain.normal_(mean=1.0, std=0.5)
-            norm.bias.normal_()
-        parts = attention, feed_forward, *norms
-        true = pre_norm(x, mask, *parts)
-        result = run_block(answer, x, mask, *parts)
-        if not same(result, true):
-            name_mistake(result, known_blocks(x, mask, *parts))
-        want_finite(result, "the parts you were given return finite numbers")
-        judge_identity(answer, x, mask, *norms)
-        if not same(result, true):
-            judge_words(answer, x, mask, *parts)
-            judge_halves(answer, x, mask, *parts)
-            raise Mistake("each half is right where the other gives 0, but together they are "
-                          "not: the second half reads and adds the new x")
-        if not same(run_block(answer, x, None, *parts), pre_norm(x, None, *parts)):
-            raise Mistake("right with a mask, wrong without one (mask=None): hand it on as it is")
+    attention, ffn, *norms = some_parts(D_MODEL, N_HEADS, D_FF)
+    short = torch.ones(1, 1, 3).bool()
+    want_first_of_two(answer, x, mask, attention, ffn, *norms)
+    agree(answer, pre_norm, [
+        case("both sub-layers at work", x, mask, attention, ffn, *norms),
+        case("no mask", x, None, attention, ffn, *norms, hint="hand None on as it is"),
+        case("sub-layers that return 0", x, mask, silent, torch.zeros_like, *norms),
+        case("other sizes", torch.randn(1, 3, 4), short, *some_parts(4, 2, 5)),
+    ], block_mistakes(), axes=WORDS, explain=which_half(answer, x, mask, attention, ffn, *norms))
     return "With sub-layers that return 0 your block is the identity"
 
 
-def run_block(answer, x: Tensor, mask: Tensor | None, *parts) -> Tensor:
-    """Call the answer; name the forgotten [0] behind an error about tuples."""
+def want_first_of_two(answer, *given) -> None:
+    """Name the forgotten [0] behind an error about tuples."""
     try:
-        result = call(answer, x, mask, *parts)
+        call(answer, *given)
     except Mistake as mistake:
         if "tuple" in str(mistake):
             raise Mistake("attention gives two things, output and weights: take the first, "
                           f"[0] ({mistake})") from mistake
         raise
-    if isinstance(result, tuple):
-        raise Mistake("want one tensor, the new x: the attention weights stay inside")
-    return want_tensor(result, tuple(x.shape), "(batch, seq_len, d_model)")
+
+
+def some_parts(d_model: int, n_heads: int, d_ff: int) -> list[nn.Module]:
+    """Attention, feed-forward net and two norms whose weights are far from their start."""
+    parts: list[nn.Module] = [MultiHeadAttention(d_model, n_heads), FeedForward(d_model, d_ff),
+                              LayerNorm(d_model), LayerNorm(d_model)]
+    with torch.no_grad():
+        for part in parts:
+            for name, weight in part.named_parameters():
+                weight.normal_(mean=float(name == "gain"), std=0.6)
+    return parts
+
+
+def silent(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> tuple:
+    """An attention whose output is 0."""
+    weights = query.new_full((len(query), N_HEADS, query.size(1), key.size(1)), 1 / key.size(1))
+    return torch.zeros_like(query), weights
 
 
 def pre_norm(x, mask, attention, feed_forward, norm1, norm2) -> Tensor:
@@ -207,266 +330,136 @@ def pre_norm(x, mask, attention, feed_forward, norm1, norm2) -> Tensor:
     return x + feed_forward(norm2(x))
 
 
-def known_blocks(x, mask, attention, ffn, norm1, norm2) -> list[tuple[Tensor, str]]:
-    """What comes out of a block with one thing wrong, and what to say then."""
+def which_half(answer, x: Tensor, mask: Tensor, attention, ffn, *norms) -> Callable:
+    """Find the half of the block that is wrong, with one sub-layer at work at a time."""
+    halves = [
+        (silent, torch.zeros_like, "where both sub-layers return 0 the block must hand x on "
+         "unchanged: what they are added to is x itself, not a norm of it"),
+        (silent, ffn, "where attention returns 0 the result is wrong, so look at the second half: "
+         "want x + feed_forward(norm2(x))"),
+        (attention, torch.zeros_like, "where feed_forward returns 0 the result is wrong, so look "
+         "at the first half: want x + attention(norm1(x))"),
+    ]
 
-    def look(y, mask=mask):
-        return attention(y, y, y, mask)[0]
+    def explain(answered: list, wants: list) -> str:
+        if not difference(answered[0], wants[0], ["the result"], {}):
+            return ""
+        for first, second, words in halves:
+            given = x, mask, first, second, *norms
+            if difference(call(answer, *given), pre_norm(*given), ["the result"], {}):
+                return words
+        return ("each half is right where the other gives 0, but together they are not: the "
+                "second half reads and adds the new x")
 
-    a, b = norm1(x), norm2(x)
-    first = x + look(a)                      # right so far
-    second = first + ffn(norm2(first))
-    added = a + look(a)                      # the normalised x is added
-    after = norm1(x + look(x))
-    bare = x + look(x)
-    swapped = x + look(b)
-    late = x + ffn(norm2(x))
-    both_sides = norm1(first)
+    return explain
+
+
+def block_mistakes() -> list[tuple[Callable, str]]:
+    """A block with one thing wrong, and what to say then.
+
+    Each is written as f(x, look, ffn, norm1, norm2), where look(query, key, value) is attention
+    with the mask, and key and value are the query unless given.
+    """
     m18 = "with sub-layers that return 0 the block must hand x on unchanged. You add"
-    return [
-        (added + ffn(norm2(added)), f"{m18} the normalised x around attention: add x itself"),
-        (norm2(added) + ffn(norm2(added)), f"{m18} the normalised x in both places: add x itself"),
-        (norm2(first) + ffn(norm2(first)), f"{m18} the normalised x around feed-forward: add the "
-         "x that came out of attention"),
-        (norm2(after + ffn(after)), "this is post-norm, the block of 2017: the norm stands after "
-         "the residual. Pre-norm normalises what the sub-layer reads"),
-        (after + ffn(norm2(after)), "around attention this is post-norm: norm1 belongs before it"),
-        (norm2(first + ffn(first)), "around feed-forward this is post-norm: norm2 belongs before "
-         "it"),
-        (norm1(after + ffn(after)), "post-norm, and one norm for both: want norm1 before "
-         "attention, norm2 before feed-forward"),
-        (bare + ffn(norm2(bare)), "norm1 is forgotten: attention reads the bare x"),
-        (first + ffn(first), "norm2 is forgotten: the feed-forward net reads the bare x"),
-        (bare + ffn(bare), "no norm is used at all: each sub-layer reads a normalised x"),
-        (first + ffn(norm1(first)), "norm1 serves twice: the feed-forward net has its own, "
-         "norm2"),
-        (swapped + ffn(norm2(swapped)), "norm2 serves twice: attention has its own, norm1"),
-        (swapped + ffn(norm1(swapped)), "norm1 and norm2 are exchanged"),
-        (first + ffn(b), "the feed-forward net reads the x from before attention: it must read "
-         "norm2 of the new x"),
-        (first + ffn(a), "the feed-forward net reads norm1(x), what attention read: it must read "
-         "norm2 of the new x"),
-        (x + ffn(norm2(first)), "the second residual adds the first x, so attention's output is "
-         "lost from the sum: add the new x"),
-        (x + ffn(norm2(look(a))), "attention's output goes into the feed-forward net without the "
-         "residual: add x to it first, and add that sum at the end"),
-        (first + ffn(norm2(look(a))), "the feed-forward net reads attention's output without "
-         "its residual: it must read norm2 of the new x"),
-        (look(a) + ffn(norm2(look(a))), "the residual around attention is missing: x + ..."),
-        (ffn(norm2(first)), "the residual around feed-forward is missing: x + ..."),
-        (ffn(norm2(look(a))), "both residuals are missing: each sub-layer's output is added to x"),
-        (second_of(x + look(a, None), ffn, norm2), "the mask is not handed on to attention: "
-         "words look at padding"),
-        (second_of(x + look(a, ~mask), ffn, norm2), "the mask is turned round: hand it on as it "
-         "is, True = may look"),
-        (second_of(x + attention(a, x, x, mask)[0], ffn, norm2), "only the query is normalised: "
-         "in self-attention query, key and value are all norm1(x)"),
-        (second_of(x + attention(x, a, a, mask)[0], ffn, norm2), "key and value are normalised, "
+
+    def half(x, f, norm):
+        return x + f(norm(x))
+
+    def post(x, f, norm):
+        return norm(x + f(x))
+
+    def added(x, f, norm):
+        return norm(x) + f(norm(x))
+
+    def outside(x, f, norm):
+        return x + norm(f(x))
+
+    known = [
+        (lambda x, a, f, m, n: half(added(x, a, m), f, n), f"{m18} the normalised x around "
+         "attention: add x itself"),
+        (lambda x, a, f, m, n: added(added(x, a, m), f, n), f"{m18} the normalised x in both "
+         "places: add x itself"),
+        (lambda x, a, f, m, n: added(half(x, a, m), f, n), f"{m18} the normalised x around "
+         "feed-forward: add the x that came out of attention"),
+        (lambda x, a, f, m, n: post(post(x, a, m), f, n), "this is post-norm, the block of 2017: "
+         "the norm stands after the residual. Pre-norm normalises what the sub-layer reads"),
+        (lambda x, a, f, m, n: half(post(x, a, m), f, n), "around attention this is post-norm: "
+         "norm1 belongs before it"),
+        (lambda x, a, f, m, n: post(half(x, a, m), f, n), "around feed-forward this is post-norm: "
+         "norm2 belongs before it"),
+        (lambda x, a, f, m, n: post(post(x, a, m), f, m), "post-norm, and one norm for both: want "
+         "norm1 before attention, norm2 before feed-forward"),
+        (lambda x, a, f, m, n: half(x + a(x), f, n), "norm1 is forgotten: attention reads the "
+         "bare x"),
+        (lambda x, a, f, m, n: (y := half(x, a, m)) + f(y), "norm2 is forgotten: the feed-forward "
+         "net reads the bare x"),
+        (lambda x, a, f, m, n: (y := x + a(x)) + f(y), "no norm is used at all: each sub-layer "
+         "reads a normalised x"),
+        (lambda x, a, f, m, n: half(half(x, a, m), f, m), "norm1 serves twice: the feed-forward "
+         "net has its own, norm2"),
+        (lambda x, a, f, m, n: half(half(x, a, n), f, n), "norm2 serves twice: attention has its "
+         "own, norm1"),
+        (lambda x, a, f, m, n: half(half(x, a, n), f, m), "norm1 and norm2 are exchanged"),
+        (lambda x, a, f, m, n: half(x, a, m) + f(n(x)), "the feed-forward net reads the x from "
+         "before attention: it must read norm2 of the new x"),
+        (lambda x, a, f, m, n: half(x, a, m) + f(m(x)), "the feed-forward net reads norm1(x), "
+         "what attention read: it must read norm2 of the new x"),
+        (lambda x, a, f, m, n: x + f(n(half(x, a, m))), "the second residual adds the first x, so "
+         "attention's output is lost from the sum: add the new x"),
+        (lambda x, a, f, m, n: x + f(n(a(m(x)))), "attention's output goes into the feed-forward "
+         "net without the residual: add x to it first, and add that sum at the end"),
+        (lambda x, a, f, m, n: half(x, a, m) + f(n(a(m(x)))), "the feed-forward net reads "
+         "attention's output without its residual: it must read norm2 of the new x"),
+        (lambda x, a, f, m, n: half(a(m(x)), f, n), "the residual around attention is missing: "
+         "x + ..."),
+        (lambda x, a, f, m, n: f(n(half(x, a, m))), "the residual around feed-forward is missing: "
+         "x + ..."),
+        (lambda x, a, f, m, n: f(n(a(m(x)))), "both residuals are missing: each sub-layer's "
+         "output is added to x"),
+        (lambda x, a, f, m, n: half(x + a(m(x), x, x), f, n), "only the query is normalised: in "
+         "self-attention query, key and value are all norm1(x)"),
+        (lambda x, a, f, m, n: half(x + a(x, m(x), m(x)), f, n), "key and value are normalised, "
          "the query is not: all three are norm1(x)"),
-        (second_of(x + attention(a, a, x, mask)[0], ffn, norm2), "query and key are normalised, "
+        (lambda x, a, f, m, n: half(x + a(m(x), m(x), x), f, n), "query and key are normalised, "
          "the value is not: all three are norm1(x)"),
-        (norm_outside(x, look, ffn, norm1, norm2), "the norms stand on the sub-layers' outputs: "
-         "they belong on what the sub-layers read"),
-        (late + look(norm1(late)), "feed-forward comes first: want attention, then feed-forward"),
-        (norm2(second), "there is one norm too many at the end: the block returns the bare sum"),
-        (norm1(second), "norm1 is applied once more at the end: the block returns the bare sum"),
-        (both_sides + ffn(norm2(both_sides)), "norm1 is applied twice, before attention and after "
-         "its residual: before is enough"),
-        (first, "the feed-forward half is missing"),
-        (late, "the attention half is missing"),
-        (x + x + look(a) + ffn(norm2(first)), "x is added twice: the new x holds it already"),
-        (x.clone(), "the block hands x on and does nothing: add what the sub-layers give"),
-        (first + look(norm2(first)), "attention serves twice: the second sub-layer is "
-         "feed_forward"),
+        (lambda x, a, f, m, n: outside(outside(x, a, m), f, n), "the norms stand on the "
+         "sub-layers' outputs: they belong on what the sub-layers read"),
+        (lambda x, a, f, m, n: half(half(x, f, n), a, m), "feed-forward comes first: want "
+         "attention, then feed-forward"),
+        (lambda x, a, f, m, n: n(half(half(x, a, m), f, n)), "there is one norm too many at the "
+         "end: the block returns the bare sum"),
+        (lambda x, a, f, m, n: m(half(half(x, a, m), f, n)), "norm1 is applied once more at the "
+         "end: the block returns the bare sum"),
+        (lambda x, a, f, m, n: half(m(half(x, a, m)), f, n), "norm1 is applied twice, before "
+         "attention and after its residual: before is enough"),
+        (lambda x, a, f, m, n: half(x, a, m), "the feed-forward half is missing"),
+        (lambda x, a, f, m, n: half(x, f, n), "the attention half is missing"),
+        (lambda x, a, f, m, n: x + half(half(x, a, m), f, n), "x is added twice: the new x holds "
+         "it already"),
+        (lambda x, a, f, m, n: x, "the block hands x on and does nothing: add what the sub-layers "
+         "give"),
+        (lambda x, a, f, m, n: half(half(x, a, m), a, n), "attention serves twice: the second "
+         "sub-layer is feed_forward"),
     ]
 
+    def block(step, x, mask, attention, *parts):
+        def look(query, key=None, value=None):
+            key, value = (query if given is None else given for given in (key, value))
+            return attention(query, key, value, mask)[0]
 
-def second_of(x: Tensor, ffn, norm2) -> Tensor:
-    """The second half of the block."""
-    return x + ffn(norm2(x))
+        return step(x, look, *parts)
 
-
-def norm_outside(x: Tensor, look, ffn, norm1, norm2) -> Tensor:
-    """Both norms on the outputs of the sub-layers."""
-    x = x + norm1(look(x))
-    return x + norm2(ffn(x))
-
-
-def silent(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> tuple:
-    """An attention whose output is 0."""
-    weights = torch.full((len(query), N_HEADS, query.size(1), key.size(1)), 1 / key.size(1))
-    return torch.zeros_like(query), weights
-
-
-def judge_identity(answer, x: Tensor, mask: Tensor, norm1, norm2) -> None:
-    """Sub-layers that return 0 must leave x as it is."""
-    if not same(run_block(answer, x, mask, silent, torch.zeros_like, norm1, norm2), x):
-        raise Mistake("where both sub-layers return 0 the block must hand x on unchanged: what "
-                      "they are added to is x itself, not a norm of it")
-
-
-def judge_halves(answer, x: Tensor, mask: Tensor, attention, ffn, norm1, norm2) -> None:
-    """One sub-layer at a time, the other returns 0."""
-    for name, first, second, half in (
-        ("attention", silent, ffn, "second half: want x + feed_forward(norm2(x))"),
-        ("feed_forward", attention, torch.zeros_like, "first half: want x + attention(norm1(x))"),
-    ):
-        result = run_block(answer, x, mask, first, second, norm1, norm2)
-        if not same(result, pre_norm(x, mask, first, second, norm1, norm2)):
-            raise Mistake(f"where {name} returns 0 the result is wrong, so look at the {half}")
-
-
-def judge_words(answer, x: Tensor, mask: Tensor, *parts) -> None:
-    """Sentences must not mix."""
-    other = x.clone()
-    other[0] += torch.randn(SEQ_LEN, D_MODEL)
-    change = run_block(answer, other, mask, *parts) - run_block(answer, x, mask, *parts)
-    if change[1].abs().max() > 1e-6:
-        raise Mistake("a change in sentence 0 moves sentence 1: sentences must not mix")
-
-
-# ---- 10.2 ----
-
-
-@exercise("10.2")
-def check_feed_forward(answer) -> str:
-    """The two maps, the formula, positions, dropout in training and in eval mode."""
-    net = make_net(answer, 0.0)
-    x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
-    with torch.no_grad():
-        result = run_net(net, x)
-        judge_maps(net)
-        hidden = net.widen(x)
-        true = net.narrow(hidden.relu())
-        if not same(result, true):
-            name_mistake(result, known_nets(net, x, hidden, true))
-        want_finite(result, "the two maps give finite numbers, so look at what stands between")
-        judge_positions(net, x)
-        if not same(result, true):
-            raise Mistake(f"each position is treated alone, but the first number is "
-                          f"{result.flatten()[0]:.2f}, want {true.flatten()[0]:.2f}: "
-                          "narrow(relu(widen(x)))")
-        single = x[0, 0]
-        try:
-            alone = run_net(net, single)
-        except Mistake as mistake:
-            raise Mistake("one word without batch and time, (d_model,), fails: nothing needs to "
-                          f"be reshaped ({mistake})") from mistake
-        if not same(alone, true[0, 0]):
-            raise Mistake("one word without batch and time, (d_model,), comes out differently")
-        judge_dropout(answer, x)
-    return "Each position by itself, one ReLU, and dropout only in training"
-
-
-def make_net(answer, dropout: float) -> nn.Module:
-    """Build the learner's module; it must be one, with both maps filled in."""
-    if answer is ...:
-        raise NotAttempted
-    if isinstance(answer, nn.Module):
-        raise Mistake("hand over the class itself, without sizes: it is made here")
-    net = call(answer, D_MODEL, D_FF, dropout)
-    if not isinstance(net, nn.Module):
-        raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
-    parts = [getattr(net, name, None) for name in ("widen", "narrow")]
-    if all(part is ... for part in parts):
-        raise NotAttempted
-    for name, part in zip(("widen", "narrow"), parts, strict=True):
-        if part is ...:
-            raise Mistake(f"self.{name} is still ...: want a linear map")
-        if not isinstance(part, nn.Linear):
-            raise Mistake(f"self.{name} is missing or no nn.Linear: got {type(part).__name__}")
-    return net
-
-
-def run_net(net: nn.Module, x: Tensor) -> Tensor:
-    """Call the module and make sure that the shape stays."""
-    result = call(net, x)
-    if isinstance(result, Tensor) and result.shape == (*x.shape[:-1], D_FF):
-        raise Mistake("the result is still d_ff wide: narrow it to d_model again")
-    return want_tensor(result, tuple(x.shape), "of x, (..., d_model)")
-
-
-def judge_maps(net: nn.Module) -> None:
-    """Sizes and biases of both maps."""
-    for name, n_in, n_out in (("widen", D_MODEL, D_FF), ("narrow", D_FF, D_MODEL)):
-        linear = getattr(net, name)
-        sizes = linear.in_features, linear.out_features
-        if sizes != (n_in, n_out):
-            raise Mistake(f"self.{name} maps {sizes[0]} to {sizes[1]}: want {n_in} to {n_out}")
-        if linear.bias is None:
-            raise Mistake(f"self.{name} has no bias: equation 2 of the paper has b₁ and b₂")
-
-
-def known_nets(net, x: Tensor, hidden: Tensor, true: Tensor) -> list[tuple[Tensor, str]]:
-    """What comes out of a net with one thing wrong, and what to say then."""
-    narrow = net.narrow
-    other = {"GELU": F.gelu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "SiLU": F.silu,
-             "ELU": F.elu, "leaky ReLU": F.leaky_relu, "softmax": lambda h: h.softmax(-1)}
-    known = [(narrow(f(hidden)), f"between the maps stands {name}: the paper of 2017 has a ReLU")
-             for name, f in other.items()]
-    known += [
-        (narrow(hidden), "no activation: without the ReLU the two maps are one linear map"),
-        (true.relu(), "two activations: after narrow the numbers must be free to be negative"),
-        (narrow(hidden).relu(), "the ReLU comes after narrow: it belongs between the two maps"),
-        (narrow(net.widen(x.relu())), "the ReLU comes before widen: it belongs between the maps"),
-        (narrow(net.widen(x.relu()).relu()), "x itself passes a ReLU first: one is enough, "
-         "between the maps"),
-        (x + true, "the residual is added inside: AddNorm does that, here it would count twice"),
-        (F.layer_norm(true, (D_MODEL,)), "a LayerNorm stands at the end: AddNorm does that"),
-        (F.layer_norm(x + true, (D_MODEL,)), "residual and LayerNorm stand inside: AddNorm does "
-         "both"),
-        (narrow(net.widen(F.layer_norm(x, (D_MODEL,))).relu()), "a LayerNorm stands before the "
-         "first map: AddNorm does that"),
-        (true.mean(dim=1, keepdim=True).expand_as(true), "all positions get one mean over time: "
-         "positions must not mix"),
-        (narrow(net.widen(x.mean(dim=1, keepdim=True)).relu()).expand_as(true), "the words are "
-         "averaged over time before the first map: positions must not mix"),
-        (narrow(-(-hidden).relu()), "the ReLU is turned round: it must cut the negative numbers"),
-        (narrow(hidden.abs()), "absolute values stand between the maps: a ReLU sets negative "
-         "numbers to 0"),
-        (narrow(hidden.relu().square()), "the ReLU is squared: the paper of 2017 has a plain one"),
+    return [
+        *((lambda *given, step=step: block(step, *given), words) for step, words in known),
+        (lambda x, mask, *parts: pre_norm(x, None, *parts), "the mask is not handed on to "
+         "attention: words look at padding"),
+        (lambda x, mask, *parts: pre_norm(x, None if mask is None else ~mask, *parts), "the mask "
+         "is turned round: hand it on as it is, True = may look"),
+        (lambda x, mask, *parts: pre_norm(x, causal_mask(x.size(1)), *parts), "a causal mask is "
+         "built in, and the argument `mask` has no part: hand on the mask that comes"),
+        (lambda *given: (pre_norm(*given), None), "want one tensor, the new x: the attention "
+         "weights stay inside"),
     ]
-    return known
-
-
-def judge_positions(net: nn.Module, x: Tensor) -> None:
-    """A change of one word must move its own output alone."""
-    other = x.clone()
-    other[0, 3] += 1.0
-    moved = (run_net(net, other) - run_net(net, x)).abs().amax(dim=-1) > 1e-6     # (B, T)
-    if moved[1].any():
-        raise Mistake("a change in sentence 0 moves sentence 1: something reshapes batch and time")
-    places = [i for i, flag in enumerate(moved[0].tolist()) if flag and i != 3]
-    if places:
-        raise Mistake(f"a change of word 3 moves word {places[0]}, too: positions mix. Do not "
-                      "flatten or turn the time axis, nn.Linear works on the last axis")
-    if not moved[0, 3]:
-        raise Mistake("a change of word 3 does not move its own output: where does x come in?")
-
-
-def judge_dropout(answer, x: Tensor) -> None:
-    """Eval mode: none. Training: on the wide vector; a rate of 1 shows where it stands."""
-    net = make_net(answer, 0.5).eval()
-    true = net.narrow(net.widen(x).relu())
-    if not same(run_net(net, x), true):
-        if same(run_net(net, x), run_net(net, x)):
-            raise Mistake("with dropout=0.5 eval mode gives other numbers than dropout=0: "
-                          "nothing may be dropped or scaled there")
-        raise Mistake("dropout still works in eval mode: use nn.Dropout, which knows the mode "
-                      "(F.dropout needs training=self.training)")
-    net = make_net(answer, 1.0).train()
-    result, start = run_net(net, x), torch.zeros_like(x)
-    name_mistake(result, [
-        (net.narrow(net.widen(x).relu()), "in training nothing is dropped: put self.dropout on "
-         "the wide vector"),
-        (start, "dropout stands at the end, on the narrow vector: want it on the wide one, after "
-         "the ReLU"),
-        (net.narrow(net.widen(start).relu()), "dropout stands on x, before the first map: want "
-         "it on the wide vector, after the ReLU"),
-    ])
-    if not same(result, net.narrow(start.new_zeros(*x.shape[:-1], D_FF))):
-        raise Mistake("with dropout=1 the wide vector must be all 0 in training: look at where "
-                      "dropout stands and whether it gets the rate")
 
 
 # ---- 10.4 ----
@@ -475,36 +468,12 @@ def judge_dropout(answer, x: Tensor) -> None:
 @exercise("10.4")
 def check_warmup_rate(answer) -> str:
     """The rates of SCHEDULE against every known slip, then what a wrong one does where."""
-    rates = torch.tensor([rate_at(answer, *sizes) for sizes in SCHEDULE]).double()
-    true = at(right_rate)
-    ratio = rates / true
-    if same(ratio, torch.ones_like(true), 1e-4):
-        return "The peak, 1 / √(d_model · warmup), stands at step = warmup"
-    for wrong, message in known_rates():
-        if same(ratio, at(wrong) / true, 1e-4):
-            raise Mistake(message)
-    first, warm, late = rates[: len(STEPS)], STEPS.index(40), rates[len(STEPS) - 1]
-    if same(first[:3] / first[0], torch.ones(3), 1e-4):
-        raise Mistake("steps 1, 2 and 3 have the same rate: it must rise with every batch, "
-                      "not once an epoch")
-    if same(ratio / ratio[0], torch.ones_like(ratio), 1e-4):
-        raise Mistake(f"the shape is right, but every rate is {ratio[0]:.3g} times the right one: "
-                      "look for a factor that does not belong")
-    if first[: warm + 1].diff().min() < 0:
-        raise Mistake("the rate falls before step = warmup: it must rise up to there")
-    if first[warm:].diff().max() > 0:
-        raise Mistake("the rate rises after step = warmup: it must fall from there")
-    if not same(ratio[: warm + 1], torch.ones(warm + 1), 1e-4):
-        raise Mistake(f"at step 1 the rate is {first[0]:.3g}, want {true[0]:.3g}: before the "
-                      "peak it is d_model**-0.5 * step * warmup**-1.5")
-    if not same(ratio[: len(STEPS)], torch.ones(len(STEPS)), 1e-4):
-        raise Mistake(f"at step {STEPS[-1]} the rate is {late:.3g}, want "
-                      f"{true[len(STEPS) - 1]:.3g}: after the peak it is d_model**-0.5 * "
-                      "step**-0.5")
-    place = int((ratio - 1).abs().argmax())
-    step, d_model, warmup = SCHEDULE[place]
-    raise Mistake(f"right for d_model 64 and warmup 40, but for d_model {d_model} and warmup "
-                  f"{warmup} step {step} has {rates[place]:.3g}, want {true[place]:.3g}")
+    agree(answer, warmup_rate, [
+        case(f"step {s}, d_model {d}, warmup {w}", s, d, w, hint="" if place else "Steps count "
+             "from 1: do not subtract 1")
+        for place, (s, d, w) in enumerate(SCHEDULE)
+    ], rate_mistakes(), axes={"the rate": ()}, explain=shape_of)
+    return "The peak, 1 / √(d_model · warmup), stands at step = warmup"
 
 
 # (step, d_model, warmup): one schedule in full, then small warm-ups, where slips part company
@@ -513,30 +482,40 @@ SCHEDULE = [(step, 64, 40) for step in STEPS]
 SCHEDULE += [(step, 24, warmup) for warmup in (9, 2, 1) for step in (1, 2, 3, 9, 30)]
 
 
-def rate_at(answer, step: int, d_model: int, warmup: int) -> float:
-    """One rate of the answer; an error at step 1 is mostly a count from 0."""
+def shape_of(answered: list, wants: list) -> str:
+    """What the curve of a wrong rule does, in words."""
     try:
-        return want_number(call(answer, step, d_model, warmup), "the rate")
-    except Mistake as mistake:
-        if step == 1 and ("ZeroDivisionError" in str(mistake) or "is inf" in str(mistake)):
-            raise Mistake("at step 1 something is divided by 0: steps count from 1, so do not "
-                          f"subtract 1 ({mistake})") from mistake
-        raise
+        rates = torch.tensor([float(rate) for rate in answered]).double()
+    except (TypeError, ValueError, RuntimeError):
+        return ""
+    ratio = rates / torch.tensor(wants, dtype=torch.float64)
+    first, warm = rates[: len(STEPS)], STEPS.index(40)
+    if ((first[:3] - first[0]).abs() < 1e-4 * first[0]).all():
+        return ("steps 1, 2 and 3 have the same rate: it must rise with every batch, not once an "
+                "epoch")
+    if ((ratio - ratio[0]).abs() < 1e-4 * ratio[0].abs()).all():
+        return (f"the shape is right, but every rate is {ratio[0]:.3g} times the right one: look "
+                "for a factor that does not belong, such as a base rate. LambdaLR's must be 1")
+    if first[: warm + 1].diff().min() < 0:
+        return "the rate falls before step = warmup: it must rise up to there"
+    if first[warm:].diff().max() > 0:
+        return "the rate rises after step = warmup: it must fall from there"
+    if ((ratio[: warm + 1] - 1).abs() > 1e-4).any():
+        return (f"at step 1 the rate is {first[0]:.4g}, want {wants[0]:.4g}: before the peak it "
+                "is d_model**-0.5 * step * warmup**-1.5")
+    if ((ratio[: len(STEPS)] - 1).abs() > 1e-4).any():
+        return (f"at step {STEPS[-1]} the rate is {first[-1]:.4g}, want "
+                f"{wants[len(STEPS) - 1]:.4g}: after the peak it is d_model**-0.5 * step**-0.5")
+    return ""
 
 
-def right_rate(s: float, d: float, w: float) -> float:
-    """The rate of 2017."""
-    return d**-0.5 * min(s**-0.5, s * w**-1.5)
-
-
-def at(rate: Callable[[int, int, int], float]) -> Tensor:
-    """The rates of one rule over SCHEDULE."""
-    return torch.tensor([rate(*sizes) for sizes in SCHEDULE], dtype=torch.float64)
-
-
-def known_rates() -> list[tuple[Callable[[int, int, int], float], str]]:
+def rate_mistakes() -> list[tuple[Callable, str]]:
     """Rules with one thing wrong, and what to say then."""
-    known: list[tuple[Callable[[int, int, int], float], str]] = [
+
+    def right(s, d, w):
+        return d**-0.5 * min(s**-0.5, s * w**-1.5)
+
+    return [
         (lambda s, d, w: d**-0.5 * min(s**-0.5, s * w - 1.5), "read as print, step · warmup - "
          "1.5 subtracts: -1.5 is the exponent of warmup, warmup**-1.5"),
         (lambda s, d, w: d**-0.5 * min(s**-0.5, s * (w - 1.5)), "1.5 is subtracted from warmup: "
@@ -545,13 +524,13 @@ def known_rates() -> list[tuple[Callable[[int, int, int], float], str]]:
          "along: it belongs to warmup alone"),
         (lambda s, d, w: d**-0.5 * max(s**-0.5, s * w**-1.5), "max in place of min: the rate "
          "begins at its highest and grows without end"),
-        (lambda s, d, w: d**0.5 * min(s**-0.5, s * w**-1.5), "it multiplies by √d_model: the "
-         "exponent of d_model is -0.5"),
-        (lambda s, d, w: min(s**-0.5, s * w**-1.5), "d_model has no part in it: d_model**-0.5"),
-        (lambda s, d, w: min(s**-0.5, s * w**-1.5) / d, "it divides by d_model, or by its root "
-         "twice: want d_model**-0.5, once"),
-        (lambda s, d, w: min(s**-0.5, s * w**-1.5) / d / 2, "`d_model ** -1 / 2` is half of "
-         "1/d_model, since ** binds tighter than /: write d_model**-0.5"),
+        (lambda s, d, w: d * right(s, d, w), "it multiplies by √d_model: the exponent of d_model "
+         "is -0.5"),
+        (lambda s, d, w: d**0.5 * right(s, d, w), "d_model has no part in it: d_model**-0.5"),
+        (lambda s, d, w: d**-0.5 * right(s, d, w), "it divides by d_model, or by its root twice: "
+         "want d_model**-0.5, once"),
+        (lambda s, d, w: d**-0.5 * right(s, d, w) / 2, "`d_model ** -1 / 2` is half of 1/d_model, "
+         "since ** binds tighter than /: write d_model**-0.5"),
         (lambda s, d, w: d**-0.5 * min(s**-0.5, s * w**-1 / 2), "`warmup ** -1 / 2` is half of "
          "1/warmup: write warmup**-1.5"),
         (lambda s, d, w: d**-0.5 * min(s**-0.5, s * w**-0.5), "the exponent of warmup is -1.5, "
@@ -566,34 +545,23 @@ def known_rates() -> list[tuple[Callable[[int, int, int], float], str]]:
          "falls (as it does if the exponent of warmup has lost its minus)"),
         (lambda s, d, w: d**-0.5 * s * w**-1.5, "only the rise is here: after warmup it must "
          "fall"),
-        (lambda s, d, w: d**-0.5 * w**-0.5, "a constant rate, that of the peak: step has no part "
+        (lambda s, d, w: (d * w) ** -0.5, "a constant rate, that of the peak: step has no part "
          "in it"),
-        (lambda s, d, w: d**-0.5 * min(s, w) * w**-1.5, "after the peak the rate stays: want "
-         "1/√step"),
-        (lambda s, d, w: right_rate(s + 1, d, w), "one step ahead: steps count from 1 here, so "
-         "do not add 1"),
-        (lambda s, d, w: right_rate(max(s - 1, 1), d, w), "the first two steps have the same "
-         "rate: steps count from 1, so nothing needs to be moved"),
-        (lambda s, d, w: right_rate(max(s - 1, 1e-12), d, w), "one step behind: steps count "
-         "from 1"),
-        (lambda s, d, w: (d * w) ** -0.5 * right_rate(s, d, w), "the peak rate is multiplied in "
-         "once more"),
+        (lambda s, d, w: right(min(s, w), d, w), "after the peak the rate stays: want 1/√step"),
+        (lambda s, d, w: right(s + 1, d, w), "one step ahead: steps count from 1 here, so do not "
+         "add 1"),
+        (lambda s, d, w: right(max(s - 1, 1), d, w), "the first two steps have the same rate: "
+         "steps count from 1, so nothing needs to be moved"),
+        (lambda s, d, w: right(s - 1, d, w) if s > 1 else 0.0, "one step behind: steps count from "
+         "1"),
+        (lambda s, d, w: (d * w) ** -0.5 * right(s, d, w), "the peak rate is multiplied in once "
+         "more"),
         (lambda s, d, w: d**-0.5 * (s**-0.5 + s * w**-1.5), "the two terms are added: want the "
          "smaller"),
-        (lambda s, d, w: d**-0.5 * s**-0.5 * s * w**-1.5, "the two terms are multiplied: want "
-         "the smaller"),
-        (lambda s, d, w: w**-0.5 * min(s**-0.5, s * d**-1.5), "d_model and warmup are exchanged"),
+        (lambda s, d, w: d**-0.5 * s**0.5 * w**-1.5, "the two terms are multiplied: want the "
+         "smaller"),
+        (lambda s, d, w: right(s, w, d), "d_model and warmup are exchanged"),
+        *((lambda s, d, w, epoch=epoch: right(1 + (s - 1) // epoch, d, w), "the rate changes once "
+           f"in {epoch} steps, as if stepped by the epoch: it changes with every batch")
+          for epoch in (2, 5, 10, 20, 50, 100, 1000)),
     ]
-    for base in (0.1, 0.01, 1e-3, 1e-4, 5e-4, 3e-4, 2e-3):
-        known.append((
-            lambda s, d, w, base=base: base * right_rate(s, d, w),
-            f"every rate is {base:g} times the right one: a base rate is multiplied in. The "
-            "formula gives the rate itself, so the base rate of LambdaLR must be 1",
-        ))
-    for epoch in (2, 5, 10, 20, 50, 100, 1000):
-        known.append((
-            lambda s, d, w, epoch=epoch: right_rate(1 + (s - 1) // epoch, d, w),
-            f"the rate changes once in {epoch} steps, as if stepped by the epoch: it changes "
-            "with every batch",
-        ))
-    return known
