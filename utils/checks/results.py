@@ -33,6 +33,7 @@ def unlike(got, want, name: str, axes: tuple, tolerance: float | None) -> str:
     """The first difference within one result, in words."""
     if isinstance(want, Tensor):
         return unlike_tensor(got, want, name, axes, tolerance)
+    want = want.tolist() if isinstance(want, np.ndarray) else want
     if isinstance(want, bool | numbers.Real):
         return unlike_number(got, want, name, tolerance)
     if isinstance(want, list | tuple):
