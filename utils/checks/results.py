@@ -115,6 +115,8 @@ def far(got: Tensor, want: Tensor, near: float) -> Tensor:
 
 def two_numbers(got: float, want: float) -> str:
     """Two different numbers with enough digits to look different."""
+    if isinstance(want, bool):
+        return f"{got}, want {want}"
     for digits in range(4, 18):
         pair = f"{got:.{digits}g}", f"{want:.{digits}g}"
         if pair[0] != pair[1]:
