@@ -259,7 +259,7 @@ SPLIT = Exercise(
         (split(TURN, f"{TURN}.flip(0)"), "from word 0 of sentence 1"),
         (split(TURN, f"{TURN}.flip(3)"), "is 3, want 0"),
         (split(TURN, f"{TURN}.roll(1, 2)"), "from word 4 of sentence 0: want those of word 0"),
-        (split(CUT, "x.view(batch, seq_len, 3, d_model // 3)"), "right for three heads, but for"),
+        (split(CUT, "x.view(batch, seq_len, 3, d_model // 3)"), "shape '[3, 4, 3, 3]'"),
         (split(CUT, "x.view(batch, seq_len, -1, 4)"), "for two heads"),
         (lambda x, h: split_heads(x, h).squeeze(0), "The axis of the batch stays"),
         (lambda x, h: split_heads(x, h).squeeze(1), "The axis of the heads stays"),
