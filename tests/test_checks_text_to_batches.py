@@ -73,7 +73,7 @@ VOCABULARY = Exercise(
         (ids(LIST, "[ids[t] for t in tokens]"), "KeyError: 'zebra'. A word that the vocabulary"),
         (ids(LIST, "[ids[t] for t in tokens if t in ids]"), "got 10: words that the vocabulary"),
         (ids(LINE, "    unknown = ids['<pad>']"), "became <pad>"),
-        (ids(LINE, "    unknown = len(ids)"), "zebra → 12, which nobody has"),
+        (ids(LINE, "    unknown = len(ids)"), "zebra → the entry of"),
         (ids(LINE, "    unknown = 1"), "not always number 1"),
         (ids("[*specials, *words]", "['<pad>', '<unk>', '<bos>', '<eos>', *words]"),
          "The specials keep the order"),
@@ -81,7 +81,7 @@ VOCABULARY = Exercise(
          "for five specials"),
         (ids(WORDS, f"[w for w in {WORDS} if w != 'cat']"), "cat → <unk>"),
         (lambda train, valid, test, specials, n, asked: plain_ids(
-            [*train, asked], valid, test, specials, n, asked), "zebra → 12, which nobody has"),
+            [*train, asked], valid, test, specials, n, asked), "zebra → the entry of"),
         (ids("n >= min_count and ", ""), "rare words have an id"),
         (ids("n >= min_count", "n > min_count"), "compare with >="),
         (ids("n >= min_count", "n >= min(min_count, 2)"), "for min_count 3 (only `min_count`"),
@@ -90,17 +90,17 @@ VOCABULARY = Exercise(
              LINE, "    ids = {t: n for t, n in ids.items() if t in specials or t in words}\n"
              + LINE), "after dropping the rare"),
         (ids("token: number for", "token: number + (number > 7) for"), "sorted(ids of all words)"),
-        (ids("token: number for", "token: min(number, 4) for"), "the → the entry of a'"),
+        (ids("token: number for", "token: min(number, 4) for"), "the → the entry of a,"),
         (ids(LIST, f"{LIST}[::-1]"), "the → <unk>"),
         (ids("Counter(word", "Counter(word.lower()", "ids.get(token, ", "ids.get(token.lower(), "),
-         "The → the entry of the"),
+         "the entry of The, the"),
         (ids(LIST, "[float(ids.get(t, unknown)) for t in tokens]"), "a whole number, got float"),
         (as_kind(set), "want a list of ids, got set"),
         (as_kind(lambda numbers: numbers[:1]), "one id for each of 14 tokens, got 1"),
         (as_kind(lambda numbers: numbers or [1]), "one id for each of 0 tokens, got 1"),
         (ids(LINE, "    specials += ('<sep>',)\n    train.append(['new'])\n" + LINE), "in place"),
     ],
-    twins=["zebra → 12, which nobody has"],
+    twins=["zebra → the entry of"],
 )
 
 
@@ -280,7 +280,7 @@ ROWS = Exercise(
         as_rows(lambda rows, *parts: tuple(reversed(rows))),
         by_flags(np.where),
         by_flags(lambda flags: np.flatnonzero(flags)),
-        by_flags(lambda flags: torch.tensor(flags).nonzero().flatten()),
+        by_flags(lambda flags: torch.tensor(flags).nonzero()),
     ],
     wrong=[
         (rows_where(lambda tokens, vocab: tuple(vocab.encode(tokens))), "because ids were"),
@@ -312,7 +312,9 @@ ROWS = Exercise(
         (as_rows(lambda rows, *parts: [*rows, 6] if len(rows) == 3 else rows),
          "'a bear sees the dog: listed', want"),
         (as_rows(lambda rows, *parts: [0, 3, 5]), "for other sentences: 5 is no row number"),
-        (as_rows(lambda rows, *parts: rows[:-1] if len(rows) < 3 else rows), "ja nein: not"),
+        (as_rows(lambda rows, *parts: [r for r in rows if r], ), "row[0] is"),
+        (lambda train, test, vocab: right_rows(train[1:], test, vocab), "row[4] is 'ja ja: not"),
+        (as_rows(lambda rows, *parts: [str(row) for row in rows]), "'0' is no row number"),
         (as_rows(lambda rows, *parts: rows or [0]), "Want an empty list"),
         (as_rows(lambda rows, train, test: test.clear() or rows), "in place"),
     ],

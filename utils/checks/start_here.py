@@ -53,7 +53,7 @@ def check_matmul_shape(answer) -> str:
         sizes(BATCH, N_HEADS, TGT_LEN, D_K, SRC_LEN),
         sizes(6, 2, 9, 8, 3, hint=read),
         sizes(1, 1, 1, 4, 2, hint="axes of size 1 stay, too"),
-        sizes(3, 5, 2, 1, 6, hint=read),
+        sizes(3, 5, 2, 1, 11, hint=read),
     ]
     product = Trial(answer, matmul_shape, {}, None).ask(cases[0])
     if isinstance(product, Tensor) and product.dim() > 1:
@@ -97,7 +97,7 @@ def check_softmax(answer) -> str:
     shape = BATCH, N_HEADS, TGT_LEN, SRC_LEN
     agree(answer, lambda scores: scores.softmax(-1), [
         case("small scores", scores(*shape)),
-        case("other sizes", scores(3, 2, 4, 6)),
+        case("other sizes", scores(3, 4, 6, 8)),
         case("one key", scores(1, 2, 3, 1), hint="it gets the whole share, 1"),
         case("two axes", scores(4, 3), hint=ends),
         case("one row alone", scores(5), hint=ends),
@@ -105,7 +105,7 @@ def check_softmax(answer) -> str:
              "scores stays"),
         case("scores near 100", scores(*shape, shift=100.0), hint=overflow),
         case("scores near -150", scores(*shape, shift=-150.0), hint=overflow),
-        case("scores from 0 to 200", 200 * torch.rand(*shape), hint=overflow),
+        case("scores from 0 to 200", 200 * torch.rand(*shape), hint=overflow, gradients=False),
         case("scores near 4000", scores(*shape, shift=4000.0, dtype=torch.float64), hint=overflow),
         case("rows that lie 1000 apart", scores(*shape, shift=apart, dtype=torch.float64),
              hint="treat each row by itself: the largest score that you subtract is the row's own"),
@@ -170,7 +170,7 @@ def check_mask_broadcast(answer) -> str:
 
     agree(answer, lambda mask: mask[:, None, None, :], [
         case("two sentences", real(SRC_LEN, 4, src_len=SRC_LEN)),
-        case("other sizes", real(2, 5, 1, src_len=5)),
+        case("other sizes", real(2, 9, 1, src_len=9)),
         case("a batch of one", real(3, src_len=4), hint="the axis of the batch stays"),
         case("one word", real(1, 1, 1, src_len=1), hint="the axis of the words stays"),
         case("a sentence of padding alone", real(0, 3, src_len=3), hint="hand False on"),
@@ -224,8 +224,9 @@ def origin(axes: tuple[str, ...]) -> Callable:
             return ""
         place = tuple(stray[0])
         where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place))
-        came = " and ".join(f"word {n % TGT_LEN} of sentence {n // TGT_LEN}"
-                            for n in words[0][place].unique().tolist())
+        came = [f"word {n % TGT_LEN} of sentence {n // TGT_LEN}"
+                for n in words[0][place].unique().tolist()]
+        came = " and ".join(came) if len(came) < 3 else f"{len(came)} words"
         numbers = " ".join(map(str, got[place].tolist()))
         return (f"{where} holds the numbers {numbers}, which came from {came}: want those of word "
                 f"{place[-1]} of sentence {place[0]}")
@@ -244,7 +245,7 @@ def check_split_heads(answer) -> str:
     agree(answer, split_heads, [
         case("three heads", numbered(BATCH, TGT_LEN, N_HEADS * D_K), N_HEADS),
         case("numbers of both signs", torch.randn(BATCH, TGT_LEN, 12), N_HEADS, hint=MOVED),
-        case("two heads", torch.randn(3, 4, 10), 2),
+        case("seven heads", torch.randn(4, 6, 56), 7),
         case("a batch of one", torch.randn(1, 4, 6), 3, hint="the axis of the batch stays"),
         case("one word", torch.randn(2, 1, 8), 4, hint="the axis of the words stays"),
         case("one head", torch.randn(2, 3, 4), 1, hint="the axis of the heads stays"),
@@ -290,7 +291,7 @@ def check_merge_heads(answer) -> str:
     agree(answer, merge_heads, [
         first,
         case("numbers of both signs", torch.randn(BATCH, N_HEADS, TGT_LEN, D_K), hint=MOVED),
-        case("two heads", apart(torch.randn(3, 4, 10), 2)),
+        case("seven heads", apart(torch.randn(4, 6, 56), 7)),
         case("heads that come from a transpose", split_heads(torch.randn(2, 3, 8), 4)),
         case("a batch of one", torch.randn(1, 3, 4, 2), hint="the axis of the batch stays"),
         case("one word", torch.randn(2, 4, 1, 2), hint="the axis of the words stays"),

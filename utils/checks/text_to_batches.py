@@ -75,12 +75,11 @@ def read_back(answer: Callable) -> Callable:
 
         by_name = Trial(answer, right_ids, {}, None).by_name
         found = ids(tokens)
-        words = sorted({w for sentence in train for w in sentence} - {*specials}, reverse=True)
+        words = sorted({w for s in (*train, *valid, *test, tokens) for w in s})
         known = dict(zip(words, ids(words)))
-        names = {number: f"the entry of {word}" for word, number in known.items()}
-        names |= dict(enumerate(specials))
-        said = [f"{token} → {names.get(number, f'{number}, which nobody has')}"
-                for token, number in zip(tokens, found)]
+        names = {number: "the entry of " + ", ".join(w for w in words if known[w] == number)
+                 for number in known.values()} | dict(enumerate(specials))
+        said = [f"{token} → {names.get(number, number)}" for token, number in zip(tokens, found)]
         return said, sorted(n for n in known.values() if n != specials.index(UNK))
 
     return read
@@ -109,12 +108,14 @@ def as_list(result):
 def vocabulary_mistakes() -> list[tuple[Callable, str]]:
     """A vocabulary with one step wrong, and what to say then."""
 
-    def build(parts=(0,), keep=lambda n, least: n >= least, once=False, unknown=None, shield=True,
-              table=lambda specials, words: [*specials, *words], place=None, twice=False):
+    def build(order, parts=(0,), keep=lambda n, least: n >= least, once=False, unknown=None,
+              table=lambda specials, words: [*specials, *words], place=None, shield=True,
+              twice=False) -> Callable:
         def answer(*given):
             specials, least, tokens = given[3:]
             counts = Counter(word for part in parts for sentence in given[part]
                              for word in (set(sentence) if once else sentence))
+            counts = {word: counts[word] for word in order(counts)}
             words = [word for word, n in counts.items() if keep(n, least)
                      and (twice or word not in specials)]
             ids = {token: number for number, token in enumerate(table(specials, words))}
@@ -129,33 +130,35 @@ def vocabulary_mistakes() -> list[tuple[Callable, str]]:
         kept = [word for word in counts if word not in specials]
         return {word: len(specials) + kept.index(word) for word in words}
 
-    return [
-        (build((0, 1)), "'fox' stands only in the validation part, yet it has an id: count words "
-         "of train only"),
-        (build((0, 2)), "'owl' stands only in the test part, yet it has an id: a vocabulary that "
-         "has seen the test makes the unknown rate look better than it is"),
-        (build((0, 1, 2)), "words of the validation and test parts have ids: count words of train "
-         "only"),
-        (build(place=lambda counts, words, specials: {w: n for n, w in enumerate(words)}), "the "
-         "words are numbered from 0, so 'the' has the id of <pad>: the first word comes after the "
-         "last special"),
-        (build(table=lambda specials, words: [*words, *specials]), "the specials come after the "
+    orders = list, sorted, lambda counts: [word for word, _ in counts.most_common()]
+    known = [
+        (dict(parts=(0, 1)), "'fox' stands only in the validation part, yet it has an id: count "
+         "words of train only"),
+        (dict(parts=(0, 2)), "'owl' stands only in the test part, yet it has an id: a "
+         "vocabulary that has seen the test makes the unknown rate look better than it is"),
+        (dict(parts=(0, 1, 2)), "words of the validation and test parts have ids: count words of "
+         "train only"),
+        (dict(place=lambda counts, words, specials: {w: n for n, w in enumerate(words)}), "the "
+         "words are numbered from 0, so the first has the id of <pad>: it must come after the last "
+         "special"),
+        (dict(table=lambda specials, words: [*words, *specials]), "the specials come after the "
          "words: they must have the first ids, 0, 1, 2, 3"),
-        (build(shield=False), "the letters <eos> in a text became the real end mark: a sentence "
+        (dict(shield=False), "the letters <eos> in a text became the real end mark: a sentence "
          "could end the decoder; in a text they are an unknown word"),
-        (build(shield=False, twice=True), "the letters <eos> in a text took an id as a word, so "
+        (dict(shield=False, twice=True), "the letters <eos> in a text took an id as a word, so "
          "the end mark is there twice: leave the specials out when you number the words"),
-        (build(unknown=lambda specials: specials.index(PAD)), "an unknown word became <pad>: the "
+        (dict(unknown=lambda specials: specials.index(PAD)), "an unknown word became <pad>: the "
          "model would read it as empty space"),
-        (build(unknown=lambda specials: 1), "<unk> is not always number 1: look its id up in the "
+        (dict(unknown=lambda specials: 1), "<unk> is not always number 1: look its id up in the "
          "specials you are given"),
-        (build(keep=lambda n, least: True), "rare words have an id: use min_count"),
-        (build(keep=lambda n, least: n > least), "a word that occurs exactly min_count times must "
+        (dict(keep=lambda n, least: True), "rare words have an id: use min_count"),
+        (dict(keep=lambda n, least: n > least), "a word that occurs exactly min_count times must "
          "stay: compare with >="),
-        (build(once=True), "'bye' occurs twice, in one sentence: count occurrences, not sentences"),
-        (build(place=before_dropping), "number the words after dropping the rare ones, otherwise "
+        (dict(once=True), "'bye' occurs twice, in one sentence: count occurrences, not sentences"),
+        (dict(place=before_dropping), "number the words after dropping the rare ones, otherwise "
          "the ids have gaps, and each gap is a row of the embedding that is never used"),
     ]
+    return [(build(order, **how), words) for how, words in known for order in orders]
 
 
 # ---- 3.2 ----
@@ -172,7 +175,7 @@ def check_padding_mask(answer: Callable) -> str:
     agree(answer, padding_mask, [
         case("pad_id 9", tokens, 9),
         case("pad_id 5", tokens, 5, hint="use the argument, not a number"),
-        case("pad_id 0", torch.tensor([[3, 2, 1, 4, 0], [2, 0, 0, 0, 0]]), 0),
+        case("pad_id 0", torch.randint(1, 9, (5, 11)).masked_fill_(torch.arange(11) > 8, 0), 0),
         case("a batch of one", torch.tensor([[4, 7, 7]]), 7, hint="the axis of the batch stays"),
         case("one word", torch.tensor([[4], [1]]), 1, hint="the axis of the words stays"),
         case("padding alone", torch.full((2, 4), 9), 9, hint="such a row is False everywhere"),
@@ -219,7 +222,7 @@ def check_last_state(answer: Callable) -> str:
 
     agree(answer, last_state, [
         padded("lengths 3, 5, 2", 3, 5, 2, seq_len=7, d_model=6),
-        padded("other sizes", 1, 4, 5, 3, 1, seq_len=5, d_model=3),
+        padded("other sizes", 1, 4, 9, 3, 1, seq_len=9, d_model=8),
         padded("a sentence without tokens", 3, 0, 2, seq_len=4, d_model=5, hint="it must give "
                "zeros: length 0 needs its own care (do not divide by it)"),
         padded("a batch of one", 2, seq_len=5, d_model=3, hint="the axis of the batch stays"),
@@ -287,11 +290,12 @@ TESTED = ("the cat sees a fox|the cat sees a bear|dog the sees cat the|the cat s
 def check_find_duplicates(answer: Callable) -> str:
     """my_find_duplicates(train, test, vocab) -> row numbers of test that stand in train."""
     train = sentences(f"{SEEN}|to day is a day")
-    other = sentences("ja ja|ja nein|doch")
+    other = sentences("ja ja|ja nein|doch|und|nein nein")
     vocab = Vocabulary(train, min_count=2)
     agree(each_row(answer), each_row(duplicates), [
         case("the first sentences", train, sentences(TESTED), vocab),
-        case("other sentences", other, sentences("doch|ja|ja doch|ja nein"), Vocabulary(other)),
+        case("other sentences", other, sentences("doch|ja|ja doch|nein nein|ja ja"),
+             Vocabulary(other)),
         case("all rows", train, train[1:3], vocab),
         case("a test part without sentences", train, [], vocab, hint="want an empty list"),
         case("a train part without sentences", [], train[:2], vocab, hint="want an empty list"),
@@ -323,20 +327,20 @@ def want_rows(result, n_rows: int) -> list[int]:
     """Make sure that an answer is a collection of row numbers of the test part."""
     if isinstance(result, tuple) and len(result) == 1 and isinstance(as_list(result[0]), list):
         result = result[0]                  # np.where gives one array for each axis
-    result = as_list(result)
+    result = as_list(result.flatten() if hasattr(result, "flatten") else result)
     if isinstance(result, int | float):
         raise Mistake("want the row numbers themselves, got one number: return a list")
     if isinstance(result, str | dict) or not isinstance(result, Iterable):
         raise Mistake(f"want a list of row numbers, got {type(result).__name__}")
     rows = [as_list(row) for row in result]
     for row in rows:
-        if isinstance(row, list | tuple | str):
+        if isinstance(row, list | tuple):
             raise Mistake("want row numbers, got the sentences: use enumerate(test)")
         if isinstance(row, bool):
             raise Mistake("want row numbers, got True and False: keep the numbers of the True rows")
         if not isinstance(row, Integral) or not 0 <= row < n_rows:
-            name = row if isinstance(row, int | float) else type(row).__name__
-            raise Mistake(f"{name} is no row number of test: want whole numbers from 0 to n - 1")
+            raise Mistake(f"{row!r:.20} is no row number of test: want whole numbers from 0 to "
+                          "n - 1")
     return rows
 
 
