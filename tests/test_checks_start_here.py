@@ -38,7 +38,7 @@ DOUBLE = Exercise(
         (lambda x: x * x, "square of the input"),
         (lambda x: x / 2, "is 0.7705, want 3.082"),
         (lambda x: x.mul_(2), "in place"),
-        (lambda x: x + 2, "2 is added"),
+        (lambda x: x + 2, "is 3.541, want 3.082"),
         (lambda x: 2 * x.abs(), "is 0.5869, want -0.5869"),
         (lambda x: 2 * x[:2, :4], "for numbers up to 200"),
         (lambda x: (2 * x).clamp(-50, 50), "right for the first numbers, but"),
@@ -181,7 +181,7 @@ MASK = Exercise(
         (lambda mask: mask.flip(1)[:, None, None, :], "words come in reverse order"),
         (lambda mask: torch.ones(len(mask), 1, 1, mask.size(1)) > 0, "padding stays visible"),
         (lambda mask: mask.t().reshape(2, 1, 1, 7), "do not move values"),
-        (lambda mask: mask[:1].repeat(len(mask), 1)[:, None, None], "mask of sentence 0"),
+        (lambda mask: mask[:1].repeat(len(mask), 1)[:, None, None], "result[1, 0, 0, 4]"),
         (lambda mask: mask.view(2, 1, 1, 7), "for other sizes"),
         (lambda mask: mask.squeeze()[..., None, None, :] if len(mask) == 1 else
          mask[:, None, None], "The axis of the batch stays"),
