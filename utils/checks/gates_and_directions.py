@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -31,19 +32,15 @@ class Read(nn.Module):
         return states
 
 
-NOT_KEPT = (
-    "torch does not keep .grad of a state by itself: call state.retain_grad() before backward, or "
-    "use torch.autograd.grad"
-)
+NOT_KEPT = "torch keeps no .grad of a state: call state.retain_grad() first, or use autograd.grad"
 # words of torch's errors, and what to do then
 ERRORS = {
     "does not require grad": "the graph is cut: no detach, no no_grad",
-    "backward through the graph a second time": "the graph is gone after the first state: ask for "
-    "all gradients in one call, or keep it with retain_graph=True",
-    "grad can be implicitly created only for scalar": "a gradient belongs to one number: take the "
-    "sum of the last state",
-    "not have been used in the graph": "the last state does not depend on the tensors that you ask "
-    "about: call read(x) once, and use its states for both",
+    "graph a second time": "the graph is gone after the first state: ask for all gradients at "
+    "once, or keep it with retain_graph=True",
+    "only for scalar": "a gradient belongs to one number: take the sum of the last state",
+    "not have been used in the graph": "the last state does not depend on the tensors that you "
+    "ask about: call read(x) once, and use its states for both",
     "'NoneType' object has no attribute": NOT_KEPT,
     "is not a leaf Tensor": NOT_KEPT,
 }
@@ -83,49 +80,37 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         return torch.stack([torch.autograd.grad(end.sum(), state, retain_graph=True)[0].norm()
                             for state, end in zip(states, ends)])
 
-    def right(change):
-        return lambda read, x: change(gradient_sizes(read, x))
-
-    def measured(measure):
-        return lambda read, x: gradient_sizes(read, x, measure)
-
-    def of(end):
-        return lambda read, x: gradient_sizes(read, x, end=end)
-
-    gradients = "these are the gradients: want the length (the norm) of each"
+    measures = [
+        (lambda g: g.square().sum(), "the root is missing: the norm is √ of the summed squares"),
+        (torch.sum, "gradients were added with their signs, so they cancel: take the norm"),
+        (lambda g: g.abs().sum(), "absolute values were added: the norm is √ of summed squares"),
+        (lambda g: g.abs().mean(), "this is the mean of the absolute values: take the norm"),
+        (lambda g: g.abs().max(), "this is the largest entry of each gradient: take the norm"),
+        (lambda g: g[0], "these are the gradients: want the length (the norm) of each"),
+        (lambda g: 0 * g.norm(), "all sizes are 0: the graph is cut somewhere"),
+    ]
+    ends = [
+        (lambda h: h[-1].mean(), "the gradient of the mean is smaller by its width: take the sum"),
+        (lambda h: torch.cat(h).sum(), "this is the gradient of the sum of all states: want the "
+         "last state alone"),
+        (lambda h: h[-1].square().sum(), "this is the gradient of the squares of the last state: "
+         "take its sum"),
+        (lambda h: h[-1].norm(), "this is the gradient of the norm of the last state: take its "
+         "sum"),
+    ]
+    changes = [
+        (lambda sizes: sizes.flip(0), "last letter first: want the order of the letters"),
+        (lambda sizes: sizes / sizes[-1], "every size is divided by the last one: leave that out"),
+        (lambda sizes: sizes[:-1], "one size is missing: there is one for each letter"),
+        (list, "a list of sizes came back: join them with torch.stack"),
+    ]
     return [
-        (right(lambda sizes: sizes.flip(0)), "last letter first: the sizes must stand in the order "
-         "of the letters"),
-        (right(torch.square), "the root is missing: the length is the root of the summed squares"),
-        (measured(torch.sum), "gradients were added with their signs, so they cancel: take the "
-         "norm"),
-        (measured(lambda g: g.abs().sum()), "absolute values were added: the length is the root of "
-         "the summed squares"),
-        (measured(lambda g: g.abs().mean()), "the mean of the absolute values is not the length: "
-         "take the norm"),
-        (measured(lambda g: g.abs().max()), "this is the largest entry of each gradient: take the "
-         "norm"),
-        (of(lambda states: states[-1].mean()), "the gradient of the mean of the last state is "
-         "smaller by its width: take the sum"),
-        (of(lambda states: sum(s.sum() for s in states)), "this is the gradient of the sum of all "
-         "states: want the last state alone"),
-        (of(lambda states: states[-1].square().sum()), "this is the gradient of the squares of the "
-         "last state: take its sum"),
-        (of(lambda states: states[-1].norm()), "this is the gradient of the length of the last "
-         "state: take its sum"),
-        (of(lambda states: states[-1][0, 0]), "this is the gradient of one number of the last "
-         "state: take its sum"),
+        (one_step, "each step is measured alone: want the gradient of the LAST state each time"),
         (lambda read, x: torch.stack([s.norm() for s in read(x)]), "these are the sizes of the "
          "states, not of the gradients"),
-        (one_step, "each step is measured alone: want the gradient of the LAST state at every "
-         "state"),
-        (right(torch.zeros_like), "all sizes are 0: the graph is cut somewhere"),
-        (right(lambda sizes: sizes / sizes[-1]), "every size is divided by the last one: leave "
-         "them as they are"),
-        (measured(lambda g: g), gradients), (measured(lambda g: g[0]), gradients),
-        (right(lambda sizes: sizes[:-1]), "one size is missing: there is one for each letter, the "
-         "last one too"),
-        (right(list), "a list of sizes came back: join them with torch.stack"),
+        *((partial(gradient_sizes, measure=f), words) for f, words in measures),
+        *((partial(gradient_sizes, end=f), words) for f, words in ends),
+        *((lambda read, x, f=f: f(gradient_sizes(read, x)), words) for f, words in changes),
     ]
 
 
@@ -146,13 +131,11 @@ def as_function(answer, n_parts: int) -> Callable:
                    "state_map.weight": w_state, "state_map.bias": b_state}
         cell = answer(x.size(-1), len(w_input) // n_parts)
         given = x, tuple(state) if len(state) > 1 else state[0]
-        result = torch.func.functional_call(cell, weights, given)
-        if result is ...:
+        if (result := torch.func.functional_call(cell, weights, given)) is ...:
             return ...
         shown, new = result
         if not torch.equal(shown, new[0] if isinstance(new, tuple) else new):
-            raise Mistake("what the cell shows is not the hidden state that it keeps: want the "
-                          "same one twice")
+            raise Mistake("want the same hidden state as what the cell shows and what it keeps")
         return new
 
     return step
@@ -179,150 +162,139 @@ def cell_cases(n_parts: int, n_states: int) -> list[Case]:
     ]
 
 
+def weight_mistakes(step: Callable, names: list[str]) -> list[tuple[Callable, str]]:
+    """A right step with its weights left out or in another order.
+
+    names: what the parts of the stacked weights are, in torch's order.
+    """
+    n = len(names)
+
+    def piled(places: list[int]) -> Callable:
+        return lambda *weights: [torch.cat([w.chunk(n)[k] for k in places]) for w in weights]
+
+    known = [
+        (lambda w, u, b, c: (w, u, 0 * b, 0 * c), "both biases are missing"),
+        (lambda w, u, b, c: (w, u, b, 0 * c), "b_state is missing: torch has two biases"),
+        (lambda w, u, b, c: (w, u, 0 * b, c), "b_input is missing: torch has two biases"),
+        (lambda w, u, b, c: (w, 0 * u, b, c), "w_state has no part in the sums"),
+        *((piled([order.index(k) for k in range(n)]), "the formulas are right, the order of the "
+           f"pieces is not: yours are {', '.join(names[k] for k in order)}; torch's are "
+           f"{', '.join(names)}") for order in [*itertools.permutations(range(n))][1:]),
+    ]
+    return [(lambda *given, f=f: step(*given[:-4], *f(*given[-4:])), words) for f, words in known]
+
+
 ROWS = ("row", "")
-B_STATE = "b_state is missing: torch has one bias for x and one for the state"
-B_INPUT = "b_input is missing: torch has one bias for x and one for the state"
 
 
 @exercise("2.2")
 def check_lstm_step(answer) -> None:
     """One LSTM step with torch's weights: the order of the gates and the function of each."""
-
-    def right(x, hidden, cell_state, w_input, w_state, b_input, b_state):
-        return torch.lstm_cell(x, (hidden, cell_state), w_input, w_state, b_input, b_state)
-
-    agree(as_function(answer, 4), right, cell_cases(4, 2), lstm_mistakes(), axes={
+    agree(as_function(answer, 4), lstm(), cell_cases(4, 2), lstm_mistakes(), axes={
         "new_hidden": ("row", "number"), "new_cell": ("row", "number"), "x": ROWS, "hidden": ROWS,
         "cell_state": ROWS,
     }, advice="The new cell state is f * cell_state + i * new content, the new hidden state is "
         "o * tanh(new cell state)")
 
 
-def lstm(order: str = "ifgo", old: int = 1, b_in: int = 1, b_old: int = 1, result=None, **changed):
+def lstm(result=lambda hidden, new, old, o: (hidden, new), **changed) -> Callable:
     """An LSTM step, with what is changed in it.
 
-    order: which quarter of the sums is which gate. old, b_in, b_old: 0 for a part that is left out.
-    changed: i, f, g, o are the functions applied to each quarter, out the one applied to the cell
-    state. result: what is returned, from the new states, the old cell state and the output gate.
+    changed: i, f, g, o are the functions of the quarters, out that of the cell state.
+    result: what is returned, from hidden and cell state, the old cell state and the output gate.
     """
     use = {"i": torch.sigmoid, "f": torch.sigmoid, "g": torch.tanh, "o": torch.sigmoid,
            "out": torch.tanh} | changed
 
     def step(x, hidden, cell_state, w_input, w_state, b_input, b_state):
-        sums = x @ w_input.T + old * hidden @ w_state.T + b_in * b_input + b_old * b_state
-        quarter = dict(zip(order, sums.chunk(4, dim=-1), strict=True))
-        i, f, g, o = (use[name](quarter[name]) for name in "ifgo")
+        sums = (x @ w_input.T + b_input + hidden @ w_state.T + b_state).chunk(4, dim=-1)
+        i, f, g, o = (use[name](quarter) for name, quarter in zip("ifgo", sums, strict=True))
         new = f * cell_state + i * g
-        shown = o * use["out"](new)
-        return result(shown, new, cell_state, o) if result else (shown, new)
+        return result(o * use["out"](new), new, cell_state, o)
 
     return step
 
 
 def lstm_mistakes() -> list[tuple[Callable, str]]:
     """An LSTM step with one thing wrong, and what to say then."""
-
-    def same(x):
-        return x
-
-    share = "a share between 0 and 1 needs a sigmoid"
-    names = {"i": "input", "f": "forget", "g": "new content", "o": "output"}
-    return [
-        (lstm(g=torch.sigmoid), "the new content goes through a sigmoid: it is no gate, it may be "
-         "negative. Use tanh"),
-        (lstm(out=same), "the tanh of the cell state is missing: hidden = o * tanh(cell_state)"),
-        (lstm(g=same), "the new content has no tanh"),
-        (lstm(i=torch.tanh), f"the input gate goes through tanh: {share}"),
-        (lstm(f=torch.tanh), f"the forget gate goes through tanh: {share}"),
-        (lstm(o=torch.tanh), f"the output gate goes through tanh: {share}"),
-        (lstm(i=same, f=same, o=same), "the gates have no sigmoid: they are shares between 0 and "
-         "1"),
-        (lstm(f=torch.zeros_like), "the old cell state is lost: it comes back, times the forget "
-         "gate"),
-        (lstm(f=torch.ones_like), "the old cell state is kept whole: the forget gate must multiply "
-         "it"),
-        (lstm(i=torch.ones_like), "the new content enters whole: the input gate must multiply it"),
-        (lstm(o=torch.ones_like), "the output gate is missing: hidden = o * tanh(cell_state)"),
-        (lstm(b_in=0, b_old=0), "both biases are missing"),
-        (lstm(b_old=0), B_STATE), (lstm(b_in=0), B_INPUT),
-        (lstm(old=0), "the old hidden state has no part in the gates"),
-        (lstm(result=lambda h, c, before, o: (c, h)), "the two states are returned in the wrong "
-         "order: hidden first, then the cell state"),
-        (lstm(result=lambda h, c, before, o: (h, before)), "the cell state is returned as it came: "
-         "return the new one"),
-        (lstm(result=lambda h, c, before, o: (o * before.tanh(), c)), "the hidden state shows the "
-         "old cell state: use the new one"),
-        (lstm(result=lambda h, c, before, o: (h, h)), "the hidden state is returned twice: the "
-         "second is the cell state"),
-        *((lstm("".join(order)), "the formulas are right, the order of the gates is not: your "
-           f"pieces are {', '.join(names[letter] for letter in order)}; torch's are input, forget, "
-           "new content, output") for order in [*itertools.permutations("ifgo")][1:]),
+    gates = {"i": "input", "f": "forget", "o": "output"}
+    known = [
+        ({"g": torch.sigmoid}, "the new content goes through a sigmoid: it is no gate, use tanh"),
+        ({"g": torch.clone}, "the new content has no tanh"),
+        ({"out": torch.clone}, "the tanh of the cell state is missing: hidden = o * tanh(c)"),
+        (dict.fromkeys(gates, torch.clone), "the gates have no sigmoid: they are shares"),
+        ({"f": torch.zeros_like}, "the old cell state is lost: a share f of it stays"),
+        ({"f": torch.ones_like}, "the old cell state is kept whole: a share f of it stays"),
+        ({"i": torch.ones_like}, "the new content enters whole: the input gate multiplies it"),
+        ({"o": torch.ones_like}, "the output gate is missing: hidden = o * tanh(c)"),
+        *(({gate: torch.tanh}, f"the {name} gate goes through tanh: a share between 0 and 1 needs "
+           "a sigmoid") for gate, name in gates.items()),
+        *(({"result": result}, words) for result, words in [
+            (lambda h, c, old, o: (c, h), "the two states are in the wrong order: hidden first"),
+            (lambda h, c, old, o: (h, old), "the cell state is returned as it came: want the new"),
+            (lambda h, c, old, o: (h, h), "the hidden state is returned twice"),
+            (lambda h, c, old, o: (o * old.tanh(), c), "the hidden state shows the old cell state"),
+        ]),
     ]
+    return [*((lstm(**changed), words) for changed, words in known),
+            *weight_mistakes(lstm(), ["input", "forget", "new content", "output"])]
 
 
 @exercise("2.3")
 def check_gru_step(answer) -> None:
     """One GRU step with torch's weights: which gate keeps, and where the reset gate stands."""
-
-    def right(x, state, w_input, w_state, b_input, b_state):
-        return torch.gru_cell(x, state, w_input, w_state, b_input, b_state)
-
-    agree(as_function(answer, 3), right, cell_cases(3, 1), gru_mistakes(), axes={
+    agree(as_function(answer, 3), gru(), cell_cases(3, 1), gru_mistakes(), axes={
         "the result": ("row", "number"), "x": ROWS, "state": ROWS,
     }, advice="Test one gate at a time, with the weights of the others set to zero")
 
 
-def gru(mix=None, new=None, b_in: int = 1, b_old: int = 1, order: str = "rzn") -> Callable:
+def gru(
+    mix=lambda z, old, new: z * old + (1 - z) * new, new=lambda x, h, r, *rest: x + r * h,
+    tanh=torch.tanh,
+) -> Callable:
     """A GRU step, with what is changed in it.
 
-    mix: the new state from z, the old state and the new content. new: the content from the parts
-    of x and of the state, r, the old state, and the state's matrix and bias. b_in, b_old: 0 for a
-    bias that is left out. order: which third is which.
+    mix: the new state from z, the old state and the new content. new: what the tanh is taken of,
+    from the parts of x and state, r, the old state, and the state's matrix and bias.
     """
-    mix = mix or (lambda z, h, n: z * h + (1 - z) * n)
-    new = new or (lambda x, h, r, state, w, b: torch.tanh(x + r * h))
 
     def step(x, state, w_input, w_state, b_input, b_state):
-        place = [order.index(name) for name in "rzn"]
-        from_x = (x @ w_input.T + b_in * b_input).chunk(3, dim=-1)
-        from_state = (state @ w_state.T + b_old * b_state).chunk(3, dim=-1)
-        (x_r, h_r), (x_z, h_z), (x_n, h_n) = ((from_x[n], from_state[n]) for n in place)
-        w, b = (part.chunk(3)[place[2]] for part in (w_state, b_old * b_state))
+        x_r, x_z, x_new = (x @ w_input.T + b_input).chunk(3, dim=-1)
+        h_r, h_z, h_new = (state @ w_state.T + b_state).chunk(3, dim=-1)
         r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
-        return mix(z, state, new(x_n, h_n, r, state, w, b))
+        w, b = w_state.chunk(3)[2], b_state.chunk(3)[2]
+        return mix(z, state, tanh(new(x_new, h_new, r, state, w, b)))
 
     return step
 
 
 def gru_mistakes() -> list[tuple[Callable, str]]:
     """A GRU step with one thing wrong, and what to say then."""
-    names = {"r": "reset", "z": "update", "n": "new content"}
+    mixed = [
+        (lambda z, h, n: (1 - z) * h + z * n, "the two shares are swapped: in torch the update "
+         "gate z says how much of the OLD state stays"),
+        (lambda z, h, n: (1 - z) * n, "the old state is lost: a share z of it stays"),
+        (lambda z, h, n: h + (1 - z) * n, "the old state is added whole: a share z of it stays"),
+        (lambda z, h, n: z * h + n, "the new content is added whole: it gets the share 1 - z"),
+        (lambda z, h, n: n, "this is the new content alone: mix it with the old state"),
+    ]
+    contents = [
+        (lambda x, h, r, state, w, b: x + (r * state) @ w.T + b, "the reset gate acts before the "
+         "matrix product, as in the paper. torch multiplies after it: reset * (W state + b)"),
+        (lambda x, h, r, state, w, b: x + r * (h - b) + b, "the reset gate must also multiply the "
+         "bias of the state: reset * (W state + b)"),
+        (lambda x, h, r, *rest: x + h, "the reset gate is missing"),
+        (lambda x, h, r, *rest: r * (x + h), "the reset gate multiplies the part of x as well: it "
+         "belongs to the state's part alone"),
+        (lambda x, h, r, *rest: r * x + h, "the reset gate multiplies the part of x: it belongs to "
+         "the state's part"),
+    ]
     return [
-        (gru(lambda z, h, n: (1 - z) * h + z * n), "the two shares are swapped: in torch the "
-         "update gate z says how much of the OLD state stays"),
-        (gru(new=lambda x, h, r, state, w, b: torch.tanh(x + (r * state) @ w.T + b)), "the reset "
-         "gate acts before the matrix product, as in the paper. torch multiplies after it, bias "
-         "included: reset * (W state + b)"),
-        (gru(new=lambda x, h, r, state, w, b: torch.tanh(x + r * (h - b) + b)), "the reset gate "
-         "must also multiply the bias of the state: reset * (W state + b)"),
-        (gru(new=lambda x, h, r, *rest: torch.tanh(x + h)), "the reset gate is missing"),
-        (gru(new=lambda x, h, r, *rest: torch.tanh(r * (x + h))), "the reset gate multiplies the "
-         "part of x as well: it belongs to the state's part alone"),
-        (gru(new=lambda x, h, r, *rest: torch.tanh(r * x + h)), "the reset gate multiplies the "
-         "part of x: it belongs to the state's part"),
-        (gru(new=lambda x, h, r, *rest: torch.sigmoid(x + r * h)), "the new content goes through a "
-         "sigmoid: it may be negative, use tanh"),
-        (gru(new=lambda x, h, r, *rest: x + r * h), "the new content has no tanh"),
-        (gru(lambda z, h, n: (1 - z) * n), "the old state is lost: a share z of it stays"),
-        (gru(lambda z, h, n: h + (1 - z) * n), "the old state is added whole: a share z of it "
-         "stays"),
-        (gru(lambda z, h, n: z * h + n), "the new content is added whole: it gets the share 1 - z"),
-        (gru(b_in=0, b_old=0), "both biases are missing"),
-        (gru(b_old=0), B_STATE), (gru(b_in=0), B_INPUT),
-        (gru(lambda z, h, n: n), "this is the new content alone: mix it with the old state"),
-        *((gru(order="".join(order)), "the formulas are right, the order of the pieces is not: "
-           f"yours are {', '.join(names[letter] for letter in order)}; torch's are reset, update, "
-           "new content") for order in [*itertools.permutations("rzn")][1:]),
+        *((gru(mix=mix), words) for mix, words in mixed),
+        *((gru(new=new), words) for new, words in contents),
+        (gru(tanh=torch.sigmoid), "the new content goes through a sigmoid: it may be negative"),
+        (gru(tanh=torch.clone), "the new content has no tanh"),
+        *weight_mistakes(gru(), ["reset", "update", "new content"]),
     ]
 
 
@@ -388,7 +360,7 @@ def final_mistakes() -> list[tuple[Callable, str]]:
             last, end = lengths - 1, torch.full_like(lengths, x.size(1) - 1)
             turned = flip_rows(x, lengths)
             places = {"last": last, "first": 0 * last, "end": end, "end - last": end - last,
-                      "longest": last.max().expand_as(last), "row 0": last[:1].expand_as(last)}
+                      "the longest": last.max().expand_as(last), "row 0": last[:1].expand_as(last)}
             readers = {"ahead": (forward_layer, x), "back": (backward_layer, turned),
                        "flipped": (backward_layer, x.flip(1)), "unturned": (backward_layer, x),
                        "exchanged": (forward_layer, turned)}
@@ -399,32 +371,28 @@ def final_mistakes() -> list[tuple[Callable, str]]:
         return wrong
 
     ahead, back = ("ahead", "last"), ("back", "last")
-    return [
-        (halves(back, ahead), "the halves are in the wrong order: forward first, then backward"),
-        (halves(ahead, ("back", "first")), "the backward half has seen one token: it is the state "
-         "where reading backward begins. Take it where the reading ends"),
-        (halves(ahead, ("flipped", "end")), "the backward direction reads the padding first: turn "
-         "around the real steps of each row, not the whole row"),
-        (halves(("ahead", "end"), back), "the forward half is the state after the padding: take it "
-         "at lengths - 1"),
-        (halves(ahead, ("back", "end")), "the backward half is the state after the padding: take "
-         "it at lengths - 1"),
-        (halves(("ahead", "end"), ("back", "end")), "both halves are the states after the padding: "
-         "take them at lengths - 1"),
-        (halves(("ahead", "end"), ("flipped", "end")), "both halves have read padding: use the "
-         "lengths"),
-        (halves(("ahead", "end"), ("flipped", "first")), "this is output[:, -1]: its forward half "
-         "has read the padding, and its backward half has seen one position"),
-        (halves(ahead, ("flipped", "end - last")), "the backward half is taken where reading the "
-         "padded row has come to the last real step"),
-        (halves(ahead, ("unturned", "last")), "the backward layer reads forward: give it the steps "
-         "in reverse order"),
-        (halves(ahead, ("flipped", "last")), "the whole row is turned around, padding too: turn "
-         "the real steps of each row alone"),
-        (halves(ahead, ahead), "both halves come from the forward layer"),
-        (halves(back, back), "both halves come from the backward layer"),
-        (halves(("unturned", "last"), ("exchanged", "last")), "the layers are exchanged: "
-         "forward_layer reads ahead, backward_layer the turned row"),
-        *((halves(("ahead", of), ("back", of)), f"all rows are taken at the length of {words}: "
-           "each has its own") for of, words in (("longest", "the longest"), ("row 0", "row 0"))),
+    known = [
+        (back, ahead, "the halves are in the wrong order: forward first, then backward"),
+        (ahead, ("back", "first"), "the backward half has seen one token: take it where the "
+         "reading ends, not where it begins"),
+        (ahead, ("flipped", "end"), "the backward direction reads the padding first: turn around "
+         "the real steps of each row, not the whole row"),
+        (("ahead", "end"), back, "the forward half is the state after the padding: lengths - 1"),
+        (ahead, ("back", "end"), "the backward half is the state after the padding: lengths - 1"),
+        (("ahead", "end"), ("back", "end"), "both halves are taken after the padding: lengths - 1"),
+        (("ahead", "end"), ("flipped", "end"), "both halves have read padding: use the lengths"),
+        (("ahead", "end"), ("flipped", "first"), "this is output[:, -1]: its forward half has read "
+         "the padding, and its backward half has seen one position"),
+        (ahead, ("flipped", "end - last"), "the backward half is taken where reading the padded "
+         "row has come to the last real step"),
+        (ahead, ("unturned", "last"), "the backward layer reads forward: turn the steps around"),
+        (ahead, ("flipped", "last"), "the whole row is turned around, padding too: turn the real "
+         "steps of each row alone"),
+        (ahead, ahead, "both halves come from the forward layer"),
+        (back, back, "both halves come from the backward layer"),
+        (("unturned", "last"), ("exchanged", "last"), "the layers are exchanged: forward_layer "
+         "reads ahead, backward_layer the turned row"),
+        *((("ahead", of), ("back", of), f"all rows are taken at the length of {of}: each has its "
+           "own") for of in ("the longest", "row 0")),
     ]
+    return [(halves(*pairs), words) for *pairs, words in known]
