@@ -52,7 +52,7 @@ def check_gradient_sizes(answer) -> None:
     try:
         agree(answer, gradient_sizes, [
             case("5 letters", Read(3, 4), torch.randn(5, 3)),
-            case("7 letters", Read(2, 3), torch.randn(7, 2)),
+            case("7 letters", Read(2, 6), torch.randn(7, 2)),
             case("one letter", Read(2, 3), torch.randn(1, 2)),
             case("a state of one number", Read(2, 1), torch.randn(3, 2)),
         ], size_mistakes(), axes={"sizes": ("letter",)}, gradients=False, advice="Want the norm "
@@ -85,6 +85,8 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         (torch.sum, "gradients were added with their signs, so they cancel: take the norm"),
         (lambda g: g.abs().sum(), "absolute values were added: the norm is √ of summed squares"),
         (lambda g: g.abs().mean(), "this is the mean of the absolute values: take the norm"),
+        (lambda g: g.square().mean().sqrt(), "this is √ of the mean square: the norm is √ of the "
+         "sum"),
         (lambda g: g.abs().max(), "this is the largest entry of each gradient: take the norm"),
         (lambda g: g[0], "these are the gradients: want the length (the norm) of each"),
         (lambda g: 0 * g.norm(), "all sizes are 0: the graph is cut somewhere"),
@@ -102,7 +104,7 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         (lambda sizes: sizes.flip(0), "last letter first: want the order of the letters"),
         (lambda sizes: sizes / sizes[-1], "every size is divided by the last one: leave that out"),
         (lambda sizes: sizes[:-1], "one size is missing: there is one for each letter"),
-        (list, "a list of sizes came back: join them with torch.stack"),
+        (list, "want one tensor, (seq_len,): if you have a list, torch.stack joins its entries"),
     ]
     return [
         (one_step, "each step is measured alone: want the gradient of the LAST state each time"),
@@ -147,14 +149,14 @@ def cell_cases(n_parts: int, n_states: int) -> list[Case]:
     def sized(words: str, batch: int, d_input: int, d_hidden: int, size: float = 1.0, hint=""):
         d_sums = n_parts * d_hidden
         states = (torch.randn(batch, d_hidden) for _ in range(n_states))
-        maps = torch.randn(d_sums, d_input), torch.randn(d_sums, d_hidden)
+        maps = torch.randn(d_sums, d_input) / 2, torch.randn(d_sums, d_hidden) / 2
         return case(words, size * torch.randn(batch, d_input), *states, *maps,
                     *torch.randn(2, d_sums), hint=hint, gradients=size == 1)
 
     return [
         sized("2 rows", 2, 3, 4, hint="A batch holds its vectors in rows: x @ w_input.T"),
         sized("other sizes", 3, 5, 2),
-        sized("as many inputs as states", 2, 4, 4),
+        sized("rows, inputs and states of 4", 4, 4, 4),
         sized("a batch of one", 1, 3, 4),
         sized("states of one number", 2, 2, 1),
         sized("sums of 200 and more", 3, 3, 4, size=200, hint="torch.sigmoid and torch.tanh stay "
@@ -316,20 +318,21 @@ def as_reader(answer) -> Callable:
 def check_final_state(answer) -> None:
     """The final state of two directions: each after its last real step, forward half first."""
 
-    def rows(words: str, lengths: list[int], seq_len: int, d_input: int, d_hidden: int):
+    def rows(words: str, lengths: list[int], seq_len: int, d_input: int, d_hidden: int, hint=""):
         x, real = torch.randn(len(lengths), seq_len, d_input), torch.tensor(lengths)
         x[torch.arange(seq_len) >= real.unsqueeze(1)] = 2.0           # padding that can be felt
         layers = (RecurrentLayer(RNNCell(d_input, d_hidden)) for _ in range(2))
-        return case(words, *layers, x, real)
+        return case(words, *layers, x, real, hint=hint)
 
     agree(as_reader(answer), final_state, [
         rows("rows of 7, 4 and 1 steps", [7, 4, 1], 7, 3, 4),
-        rows("rows of 2 and 5 steps, padded to 6", [2, 5], 6, 2, 3),
+        rows("rows of 2 and 5 steps, padded to 6", [2, 5], 6, 2, 3, hint="rows come in any order, "
+             "and may all have padding"),
         rows("rows without padding", [4, 4], 4, 2, 3),
         rows("a batch of one", [3], 4, 2, 3),
         rows("one step", [1, 1], 1, 2, 3),
     ], final_mistakes(), axes={"final": ("row", "number"), "x": ("row", "", "")},
-        explain=which_half)
+        explain=which_half, advice="Print each half apart")
 
 
 def final_state(forward_layer, backward_layer, x, lengths) -> Tensor:

@@ -22,19 +22,18 @@ def check_rnn_step(answer) -> None:
     """One step of a recurrent network: tanh, the two products, the bias, the gradients."""
 
     def sized(words: str, batch: int, d_input: int, d_hidden: int, size: float = 1.0, hint=""):
-        x, state = torch.randn(batch, d_input), torch.randn(batch, d_hidden)
-        maps = torch.randn(d_hidden, d_input), torch.randn(d_hidden, d_hidden)
-        return case(words, size * x, state, *maps, torch.randn(d_hidden), hint=hint,
-                    gradients=size == 1)
+        x, state = size * torch.randn(batch, d_input), torch.randn(batch, d_hidden)
+        weights = (torch.randn(d_hidden, *n) / 3 for n in ([d_input], [d_hidden], []))
+        return case(words, x, state, *weights, hint=hint, gradients=size == 1)
 
     agree(answer, rnn_step, [
         sized("2 rows", 2, 3, 4, hint="A batch holds its vectors in rows: x @ w_input.T"),
         sized("other sizes", 3, 5, 2),
-        sized("as many inputs as states", 2, 4, 4, hint="a square matrix raises no error when it "
-              "is used the wrong way round"),
+        sized("rows, inputs and states of 4", 4, 4, 4, hint="a square matrix raises no error "
+              "where its transpose is missing"),
         sized("a batch of one", 1, 3, 4),
         sized("one number in each vector", 2, 1, 1),
-        sized("sums of 200 and more", 3, 3, 4, size=200, hint="torch.tanh gives -1 and 1 there"),
+        sized("sums of 200 and more", 3, 3, 4, size=300, hint="torch.tanh gives -1 and 1 there"),
     ], step_mistakes(), axes=STEP, advice="Look at each part of tanh(W_input x + W_state h + bias) "
         "alone, with the other parts set to zero")
 
@@ -273,8 +272,8 @@ def check_sample(answer) -> None:
     """The sampler: how it draws, what it feeds back, what it keeps, other sizes."""
     odd = judge_draws(answer)
     agree(answer, sample, [
-        case("3 rows", Remembering(5), torch.tensor([[1, 3], [2, 0], [4, 4]]), 7, 1.0),
-        case("other sizes", Remembering(11), torch.tensor([[1, 7, 10, 2], [2, 5, 0, 9]]), 4, 1.0),
+        case("3 rows", Remembering(13), torch.tensor([[1, 3], [2, 10], [4, 8]]), 7, 1.0),
+        case("other sizes", Remembering(19), torch.tensor([[1, 7, 10, 2], [2, 5, 0, 9]]), 4, 1.0),
         case("one row, a start of one token", Remembering(7), torch.tensor([[6]]), 5, 1.0),
         case("one token to write", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 1, 1.0),
         case("another temperature", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 3, 0.5),
@@ -333,10 +332,11 @@ def judge_shares(drawn: Tensor, temperature: float) -> str:
         "they are": right.softmax(dim=-1),
     }
     if temperature != 1:
+        at = f"at temperature {temperature} the shares are those of temperature"
         known |= {
-            "the logits are multiplied by the temperature: it works the wrong way round. Divide by "
-            "it": (ONE_ROW * temperature).softmax(dim=-1),
-            "the temperature has no effect: divide the logits by it, before the softmax":
+            f"{at} {1 / temperature}: it works the wrong way round. Divide the logits by it":
+                (ONE_ROW * temperature).softmax(dim=-1),
+            f"{at} 1.0: it has no effect. Divide the logits by it, before the softmax":
                 ONE_ROW.softmax(dim=-1),
         }
     fit = [words for words, wrong in known.items() if off(wrong) < 0.06]
