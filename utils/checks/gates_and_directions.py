@@ -85,20 +85,16 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         (torch.sum, "gradients were added with their signs, so they cancel: take the norm"),
         (lambda g: g.abs().sum(), "absolute values were added: the norm is √ of summed squares"),
         (lambda g: g.abs().mean(), "this is the mean of the absolute values: take the norm"),
-        (lambda g: g.square().mean().sqrt(), "this is √ of the mean square: the norm is √ of the "
-         "sum"),
+        (lambda g: g.square().mean().sqrt(), "this is √ of the mean square: a norm has no mean"),
         (lambda g: g.abs().max(), "this is the largest entry of each gradient: take the norm"),
         (lambda g: g[0], "these are the gradients: want the length (the norm) of each"),
         (lambda g: 0 * g.norm(), "all sizes are 0: the graph is cut somewhere"),
     ]
     ends = [
         (lambda h: h[-1].mean(), "the gradient of the mean is smaller by its width: take the sum"),
-        (lambda h: torch.cat(h).sum(), "this is the gradient of the sum of all states: want the "
-         "last state alone"),
-        (lambda h: h[-1].square().sum(), "this is the gradient of the squares of the last state: "
-         "take its sum"),
-        (lambda h: h[-1].norm(), "this is the gradient of the norm of the last state: take its "
-         "sum"),
+        (lambda h: torch.cat(h).sum(), "all states are summed: want the sum of the last one"),
+        (lambda h: h[-1].square().sum(), "this is the gradient of the squares of the last state"),
+        (lambda h: h[-1].norm(), "this is the gradient of the last state's norm: take its sum"),
     ]
     changes = [
         (lambda sizes: sizes.flip(0), "last letter first: want the order of the letters"),
@@ -288,8 +284,7 @@ def gru_mistakes() -> list[tuple[Callable, str]]:
         (lambda x, h, r, *rest: x + h, "the reset gate is missing"),
         (lambda x, h, r, *rest: r * (x + h), "the reset gate multiplies the part of x as well: it "
          "belongs to the state's part alone"),
-        (lambda x, h, r, *rest: r * x + h, "the reset gate multiplies the part of x: it belongs to "
-         "the state's part"),
+        (lambda x, h, r, *rest: r * x + h, "the reset gate multiplies the part of x alone"),
     ]
     return [
         *((gru(mix=mix), words) for mix, words in mixed),
@@ -376,8 +371,7 @@ def final_mistakes() -> list[tuple[Callable, str]]:
     ahead, back = ("ahead", "last"), ("back", "last")
     known = [
         (back, ahead, "the halves are in the wrong order: forward first, then backward"),
-        (ahead, ("back", "first"), "the backward half has seen one token: take it where the "
-         "reading ends, not where it begins"),
+        (ahead, ("back", "first"), "the backward half has seen one token: take it at the end"),
         (ahead, ("flipped", "end"), "the backward direction reads the padding first: turn around "
          "the real steps of each row, not the whole row"),
         (("ahead", "end"), back, "the forward half is the state after the padding: lengths - 1"),
@@ -393,8 +387,7 @@ def final_mistakes() -> list[tuple[Callable, str]]:
          "steps of each row alone"),
         (ahead, ahead, "both halves come from the forward layer"),
         (back, back, "both halves come from the backward layer"),
-        (("unturned", "last"), ("exchanged", "last"), "the layers are exchanged: forward_layer "
-         "reads ahead, backward_layer the turned row"),
+        (("unturned", "last"), ("exchanged", "last"), "the two layers are exchanged"),
         *((("ahead", of), ("back", of), f"all rows are taken at the length of {of}: each has its "
            "own") for of in ("the longest", "row 0")),
     ]

@@ -49,25 +49,19 @@ def step_mistakes() -> list[tuple[Callable, str]]:
     i and s are the products with input and state, b is the bias.
     """
     known = [
-        (lambda i, s, b: i + s + b, "the tanh is missing: without it the state is not kept between "
-         "-1 and 1"),
-        (lambda i, s, b: (i + s + 2 * b).tanh(), "the bias is added twice: once for x, once for "
-         "the state. Here there is one bias"),
+        (lambda i, s, b: i + s + b, "the tanh is missing: the state must stay between -1 and 1"),
+        (lambda i, s, b: (i + s + 2 * b).tanh(), "the bias is added twice: here it is one bias"),
         (lambda i, s, b: (i + s).tanh(), "the bias is missing"),
-        (lambda i, s, b: (i + b).tanh(), "the old state has no part in the new one: add its "
-         "product with w_state"),
-        (lambda i, s, b: (s + b).tanh(), "x has no part in the new state: add its product with "
-         "w_input"),
+        (lambda i, s, b: (i + b).tanh(), "the old state has no part: add its product with w_state"),
+        (lambda i, s, b: (s + b).tanh(), "x has no part: add its product with w_input"),
         (lambda i, s, b: (i + b).tanh() + s, "the old state comes in after the tanh: the tanh must "
          "be around the whole sum"),
-        (lambda i, s, b: (i + s + b).sigmoid(), "this is a sigmoid: a plain recurrent step uses "
-         "tanh"),
+        (lambda i, s, b: (i + s + b).sigmoid(), "this is a sigmoid: a plain step uses tanh"),
     ]
     return [
         *((lambda x, h, w, u, b, f=f: f(x @ w.T, h @ u.T, b), words) for f, words in known),
         (lambda x, h, w, u, b: torch.tanh(x @ w.T + h @ u + b), "w_state is used the wrong way "
-         "round. It is square, so no error comes up; its rows, like those of w_input, belong to "
-         "the new state: transpose it"),
+         "round: transpose it, as w_input. It is square, so no error comes up"),
     ]
 
 
@@ -87,27 +81,23 @@ def check_inputs_and_targets(answer) -> None:
 
 def pair_mistakes() -> list[tuple[Callable, str]]:
     """Other ways to cut a text, and what to say then."""
-    lost = ("a pair is lost: 5 letters give 4 pairs. Only the last letter is no input, only the "
-            "first is no target")
+    lost = "a pair is lost: only the last letter is no input, only the first is no target"
     return [
         *((lambda ids, n=n: (ids[:n], ids[:n]), "the target is the input itself: the model learns "
-           "to repeat what it reads, its loss falls to 0, and it then writes hhhhh. The target is "
-           "one step ahead") for n in (None, -1)),
-        (lambda ids: (ids[1:], ids[:-1]), "the two are swapped: your model would predict the "
-         "letter before"),
+           "to repeat what it reads, and it then writes hhhhh. The target is one step ahead")
+          for n in (None, -1)),
+        (lambda ids: (ids[1:], ids[:-1]), "the two are swapped: you would predict the letter "
+         "before"),
         (lambda ids: (ids, ids.roll(-1)), "the last target is the first letter of the text: roll "
          "wraps around. The last letter has nothing to predict: leave it out of the inputs"),
-        (lambda ids: (ids, ids[1:]), "the last input has no target: nothing comes after it, so it "
-         "is no input"),
+        (lambda ids: (ids, ids[1:]), "the last input has no target: nothing comes after it"),
         (lambda ids: (ids[:-1], ids), "the first letter is no target: nothing was read before it"),
         (lambda ids: (ids[1:-1], ids[2:]), f"{lost}. Here the first pair is missing"),
         (lambda ids: (ids[:-2], ids[1:-1]), f"{lost}. Here the last pair is missing"),
-        (lambda ids: (ids[:-2], ids[2:]), "the target is two steps ahead: the model would skip "
-         "letters"),
-        (lambda ids: (ids[:-2], ids[1:]), "each input needs its target: the inputs end one letter "
-         "too early"),
-        (lambda ids: (ids[:-1], ids[2:]), "each input needs its target: the targets begin one "
-         "letter too late"),
+        (lambda ids: (ids[:-2], ids[2:]), "the target is two steps ahead: it skips letters"),
+        (lambda ids: (ids[:-2], ids[1:]), "each input needs its target: the inputs end too early"),
+        (lambda ids: (ids[:-1], ids[2:]), "each input needs its target: the targets begin too "
+         "late"),
     ]
 
 
@@ -155,38 +145,31 @@ def loss_mistakes() -> list[tuple[Callable, str]]:
         return -at(x.log_softmax(-1), y)
 
     return [
-        (lambda x, y: loss(x, y).mean() / math.log(2), "this is in bits, because the logarithm has "
-         "base 2. The course counts in nats: the natural logarithm"),
-        (lambda x, y: loss(x, y).mean() / math.log(10), "this logarithm has base 10; the course "
-         "counts in nats: the natural logarithm"),
-        (lambda x, y: loss(x, y).sum(), "this is the sum over all characters. Take the mean, or "
-         "the loss grows with the text"),
+        *((lambda x, y, base=base: loss(x, y).mean() / math.log(base), f"this logarithm has base "
+           f"{base}{bits}. The course counts in nats: the natural logarithm")
+          for base, bits in ((2, ", which gives bits"), (10, ""))),
+        (lambda x, y: loss(x, y).sum(), "this is the sum over all characters: take the mean"),
         (lambda x, y: loss(x, y).sum(1).mean(), "this is a sum over each text, then a mean over "
          "the batch. Take the mean over all characters"),
-        (lambda x, y: -loss(x, y).mean(), "the sign is missing: the logarithm of a share is "
-         "negative, a loss is positive"),
+        (lambda x, y: -loss(x, y).mean(), "the sign is missing: a loss is positive"),
         (lambda x, y: at(x.softmax(-1), y).mean(), "this is a probability, not a loss: take minus "
          "its logarithm"),
         (lambda x, y: loss(x, y).mean().exp(), "this is e to the loss (the perplexity): leave out "
          "the exp"),
         *((lambda x, y, d=d: -at(x.log_softmax(d), y).mean(), "softmax runs over the wrong axis: "
-           "the shares of one character's logits must sum to 1, so take the last axis")
-          for d in (0, 1)),
+           "the shares of one character's logits must sum to 1, so take the last") for d in (0, 1)),
         (lambda x, y: -x.log_softmax(-1).mean(), "your loss does not look at the targets: it "
          "averages over all characters that could come"),
         (lambda x, y: -x.log_softmax(-1).amax(-1).mean(), "your loss looks at the likeliest "
          "character, not at the one that came"),
-        (lambda x, y: -at(x, y).mean(), "this is the logit at the target, before the softmax: it "
-         "is no logarithm of a share yet"),
+        (lambda x, y: -at(x, y).mean(), "this is the logit at the target, before the softmax"),
         (lambda x, y: loss(x.softmax(-1), y).mean(), "softmax is applied twice: log_softmax wants "
          "the logits as they are"),
         (lambda x, y: -at(x.softmax(-1), y).mean().log(), "the mean is taken before the logarithm: "
          "take the logarithm of each share first"),
-        (lambda x, y: loss(x, y)[:, -1].mean(), "only the last letter of each text counts: take "
-         "the mean over all"),
+        (lambda x, y: loss(x, y)[:, -1].mean(), "only the last letter of each text counts"),
         (lambda x, y: loss(x, y)[0].mean(), "only the first text counts: take the mean over all"),
-        (lambda x, y: F.cross_entropy(x.mT, y, ignore_index=0), "the letter with the number 0 is "
-         "left out: every letter counts"),
+        (lambda x, y: F.cross_entropy(x.mT, y, ignore_index=0), "the letter 0 is left out"),
     ]
 
 
@@ -249,16 +232,15 @@ def sample_mistakes() -> list[tuple[Callable, str]]:
 
     return [
         (lambda *given: sample(*given, keep=False), "the state is lost between the steps: hand the "
-         "state that the model returned back to it together with the next token"),
+         "state that the model returned back to it with the next token"),
         (lambda *given: sample(*given, feed=False), "what was drawn is not fed back: the model "
          "reads the start again and again"),
         (lambda *given: sample(*given, keep=False, feed=False), "neither the drawn token nor the "
          "state reaches the next step: each step starts anew"),
         (lambda *given: sample(*given, place=0), "the logits of the first position are used: want "
-         "those of the last position, [:, -1]"),
+         "the last position, [:, -1]"),
         *((lambda m, s, n, t, of=of: sample(m, s[:, [of]], n, t), f"only the {which} token of the "
-           "start is read: hand the whole start to the model")
-          for which, of in (("first", 0), ("last", -1))),
+           "start is read: hand over all") for which, of in (("first", 0), ("last", -1))),
         (with_start, "return the new tokens alone, (batch, n_tokens), without the start"),
         (lambda m, s, n, t: sample(m, s, n + 1, t)[:, 1:], "the first drawn token is lost: it is "
          "drawn from what the model says after the start"),
