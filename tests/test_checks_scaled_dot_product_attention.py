@@ -166,7 +166,7 @@ ATTENTION = Exercise(
 
 # ---- 7.2 ----
 
-ONES = "torch.ones(seq_len, seq_len, dtype=torch.bool).tril()"
+ONES = "torch.ones(shape, dtype=torch.bool, device=device).tril()"
 
 
 def mask(text):
