@@ -20,6 +20,9 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
+# Before torch is imported: its idle threads keep a core busy, and the tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from hypothesis import settings
 from nbval.plugin import IPyNbCell

@@ -140,33 +140,3 @@ def test_pip_is_asked_only_for_what_is_missing(
     folder = tmp_path / "content"
     open_in_colab([job(folder, "", lacking)], tmp_path, environment)
     assert asked(folder) == [["-m", "pip", "install", "-q", *lacking]][: len(lacking)]
-
-
-def run_setup(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the setup cell outside Colab and print the first folder on Python's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = SETUP + "\nexec(SETUP)\nprint(sys.path[0], sys.path.count(sys.path[0]))"
-    source = f"SETUP = {SETUP!r}\n" + source
-    return subprocess.run(
-        [sys.executable, "-I", "-c", source],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )
-
-
-@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/evidence"])
-def test_the_course_is_found_from_inside(
-    place: str, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    (tmp_path / "utils").mkdir()
-    (tmp_path / "utils/corpora.py").touch()
-    done = run_setup(tmp_path / place, environment)
-    assert done.stdout.split() == [str(tmp_path), "1"], done.stderr
-
-
-def test_outside_the_course_one_sentence_says_what_to_do(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    done = run_setup(tmp_path, environment)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last == f"FileNotFoundError: Clone {REPOSITORY}, open this notebook in it."
-    assert list(tmp_path.iterdir()) == []
