@@ -5,7 +5,7 @@ REQUIREMENTS ?= requirements.txt
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
-CORES := $(shell getconf _NPROCESSORS_ONLN)
+CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
