@@ -64,6 +64,62 @@ def test_what_is_not_committed(tmp_path: Path) -> None:
     assert [set(output["data"]) for output in cell.outputs] == [{"image/png"}]
 
 
+FIGURE = """
+import matplotlib.pyplot as plt
+from utils.plots import show, use_course_style
+use_course_style()
+fig, ax = plt.subplots()
+ax.set(title="a_1 $")
+"""
+
+
+def drawing(path: Path, last: str) -> Path:
+    """Write a notebook whose third cell shows a figure of the course."""
+    cells = f"import sys\nsys.path.insert(0, {str(notebooks.ROOT)!r})", FIGURE, last
+    return made_up.write(path, *map(made_up.code, cells))
+
+
+def test_the_settings_of_the_shell_do_not_change_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = drawing(tmp_path / "01_x.ipynb", "show(fig, alt='A frame.')")
+    outputs.write_outputs(plain)
+    own = tmp_path / "own/profile_default"
+    (own / "startup").mkdir(parents=True)
+    (own / "startup/first.py").write_text("print('startup')", encoding="utf-8")
+    (own / "ipython_kernel_config.py").write_text(
+        "c = get_config()\nc.InlineBackend.figure_formats = ['svg']", encoding="utf-8"
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30", encoding="utf-8")
+    for name, value in {
+        "MPLBACKEND": "Agg",
+        "IPYTHONDIR": str(own.parent),
+        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    changed = drawing(tmp_path / "02_x.ipynb", "show(fig, alt='A frame.')")
+    outputs.write_outputs(changed)
+    assert read(plain)[2].pictures == 1
+    assert [c.outputs for c in read(changed)] == [c.outputs for c in read(plain)]
+
+
+def test_a_picture_is_not_lost_silently(tmp_path: Path) -> None:
+    lose = "import matplotlib\nmatplotlib.use('agg')\nprint('<Figure size 600x300 with 1 Axes>')"
+    path = made_up.write(tmp_path / "01_x.ipynb", made_up.code(lose))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match=r"01_x\.ipynb: no picture of a figure in "):
+        outputs.write_outputs(path)
+    assert path.read_bytes() == before
+
+
+def test_show_draws_under_any_backend(tmp_path: Path) -> None:
+    path = drawing(tmp_path / "01_x.ipynb", "show(fig, alt='A frame.')")
+    notebook = nbformat.read(path, 4)
+    notebook.cells.insert(0, made_up.code("import matplotlib\nmatplotlib.use('agg')"))
+    notebooks.execute(notebook, tmp_path)
+    assert [set(o["data"]) for o in notebook.cells[3].outputs] == [{"image/png", "text/plain"}]
+
+
 @pytest.mark.parametrize(
     "source, error",
     [("import warnings\nwarnings.warn('careful')", RuntimeError), ("1 / 0", Exception)],

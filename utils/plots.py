@@ -8,8 +8,11 @@ from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import seaborn as sns
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
@@ -22,7 +25,11 @@ CJK_FONTS = {
 
 
 def use_course_style() -> None:
-    """Colour-blind-safe colours, sizes for a projector, Japanese and Korean glyphs."""
+    """Colour-blind-safe colours, sizes for a projector, Japanese and Korean glyphs.
+
+    What a reader's own matplotlibrc says, such as text.usetex, does not count.
+    """
+    matplotlib.rcdefaults()
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     families = ["DejaVu Sans"]
     for package, (file, family) in CJK_FONTS.items():
@@ -48,8 +55,20 @@ def use_course_style() -> None:
     )
 
 
+def draw_as_png() -> None:
+    """Let a notebook show figures as png where the backend has set nothing, as MPLBACKEND=Agg."""
+    shell = get_ipython()
+    if shell is None:
+        return
+    own = shell.display_formatter
+    kinds = [f for kind, f in own.formatters.items() if kind != "text/plain"]
+    if not any(Figure in formatter for formatter in [*kinds, own.ipython_display_formatter]):
+        select_figure_formats(shell, {"png"}, bbox_inches="tight")
+
+
 def show(fig: Figure, alt: str) -> None:
     """Display a figure once, described in `alt` for those who cannot see it."""
+    draw_as_png()
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
 
