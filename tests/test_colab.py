@@ -19,6 +19,7 @@ import made_up
 import pytest
 
 from tools.address import REPOSITORY
+from tools.files import course_files
 from tools.notebooks import ROOT, evidence, lessons, read
 
 SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8")
@@ -29,7 +30,7 @@ KERNEL = """
 import importlib.util, json, os, sys, types
 from pathlib import Path
 
-jobs = json.load(open(sys.argv[1]))
+jobs = json.load(open(sys.argv[1], encoding="utf-8"))
 python, find_spec = sys.executable, importlib.util.find_spec
 for name in ("google", "google.colab"):
     sys.modules[name] = types.ModuleType(name)
@@ -54,7 +55,7 @@ for job in jobs:
         "here": sorted(os.listdir()),
     })
     sys.path[:] = before
-json.dump(results, open(sys.argv[2], "w"))
+json.dump(results, open(sys.argv[2], "w", encoding="utf-8"))
 """
 
 
@@ -63,14 +64,9 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return an environment in which the course's address is a copy of this working tree."""
     folder = tmp_path_factory.mktemp("remote")
     work = folder / "work"
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, text=True,
-    )
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, work / name)
+    for name in course_files(new_ones=True):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, work / name)
     made_up.commit(work)
     owner, name = REPOSITORY.rsplit("/", 1)
     subprocess.run(["git", "clone", "-q", "--bare", str(work), str(folder / name)], check=True)
@@ -91,7 +87,7 @@ def job(folder: Path, imports: str, lacking: list[str]) -> dict[str, Any]:
     """Return what the imitated kernel needs to open one notebook in an empty folder."""
     folder.mkdir()
     pip = folder.with_suffix(".pip")
-    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}.asked\n')
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}.asked\n', encoding="utf-8")
     pip.chmod(0o755)
     return {
         "folder": str(folder), "pip": str(pip), "lacking": lacking,
@@ -103,19 +99,19 @@ def open_in_colab(
     jobs: list[dict[str, Any]], folder: Path, environment: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Run the imitated kernel and return what it found for each notebook."""
-    (folder / "kernel.py").write_text(KERNEL)
-    (folder / "jobs.json").write_text(json.dumps(jobs))
+    (folder / "kernel.py").write_text(KERNEL, encoding="utf-8")
+    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     subprocess.run(
         [sys.executable, "-I", "kernel.py", "jobs.json", str(folder / "results.json")],
         cwd=folder, env=environment, check=True,
     )
-    return json.loads((folder / "results.json").read_text())
+    return json.loads((folder / "results.json").read_text("utf-8"))
 
 
 def asked(folder: Path) -> list[list[str]]:
     """Return the arguments of each call of pip."""
     path = Path(f"{folder}.asked")
-    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return [line.split() for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def test_every_notebook_alone(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -184,7 +184,7 @@ def test_a_figure_is_displayed_once_with_its_alt_text_and_closed(tmp_path: Path)
     own = {"IPYTHONDIR": str(tmp_path), "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", SHELL, json.dumps(cells)],
-        capture_output=True, text=True, env=os.environ | own, cwd=tmp_path,
+        capture_output=True, encoding="utf-8", env=os.environ | own, cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     once, twice, without = json.loads(done.stdout.splitlines()[-1])
