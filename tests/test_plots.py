@@ -79,7 +79,7 @@ def test_the_fonts_are_registered_once() -> None:
 def test_a_missing_font_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(plots, "find_spec", lambda n: None if n == package else find_spec(n))
-    command = f"pip install {package.replace('_', '-')}"
+    command = f"{sys.executable} -m pip install {package.replace('_', '-')}"
     with pytest.raises(ModuleNotFoundError, match=command) as caught:
         plots.use_course_style()
     assert "\n" not in str(caught.value)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
@@ -36,8 +37,9 @@ def use_course_style() -> None:
         spec = find_spec(package)
         if spec is None:
             raise ModuleNotFoundError(
-                f"{package.replace('_', '-')} is not installed; run `make lab` again, or "
-                f"`pip install {package.replace('_', '-')}`: its font draws the labels"
+                f"{package.replace('_', '-')}, whose font draws the labels, is not installed for "
+                f"{sys.executable}: choose the kernel of the course (make lab), or run "
+                f"{sys.executable} -m pip install {package.replace('_', '-')}"
             )
         if family not in font_manager.get_font_names():
             font_manager.fontManager.addfont(Path(spec.origin).parent / file)
