@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,12 @@ class Cell:
     def tree(self) -> ast.Module:
         """Return the syntax tree of a code cell, its % and ! lines turned into `pass`."""
         return ast.parse(re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", self.source))
+
+
+def accept_any_letter() -> None:
+    """Let print write what a terminal or a file cannot hold: such a letter becomes its number."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def name_of(notebook: Path) -> str:

@@ -13,6 +13,7 @@ import nbformat
 from tools.notebooks import (
     FOLDER,
     WIDGET,
+    accept_any_letter,
     evidence,
     execute,
     lessons,
@@ -139,4 +140,5 @@ def main(which: str = "") -> None:
 
 
 if __name__ == "__main__":
+    accept_any_letter()
     main(*sys.argv[1:])
