@@ -300,3 +300,20 @@ def test_guesses_stand_beside_the_truth(capsys: pytest.CaptureFixture[str]) -> N
 def test_guesses_of_another_shape_are_refused(guess: torch.Tensor, words: list[str]) -> None:
     with pytest.raises(ValueError, match="the truth"):
         plots.show_guesses(words, ["x"], torch.zeros(2, 2).long(), {"rule": guess.long()})
+
+
+@pytest.mark.parametrize(
+    "token", ["$\\foo$", "$a$", "costs $5 or $6", "a_b^c", "%", "السلام", "שלום", "", "cafe\u0301"]
+)
+def test_a_token_is_drawn_as_it_is(token: str) -> None:
+    plots.use_course_style()
+    fig, ax = plt.subplots()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.attention_map(ax, torch.eye(2), [token, "x"], ["x", token], title="$W^Q$")
+        fig.canvas.draw()
+    labels = [ax.get_xticklabels()[0], ax.get_yticklabels()[1]]
+    assert [label.get_text() for label in labels] == [token, token]
+    assert not any(label.get_parse_math() for label in labels)
+    assert ax.title.get_parse_math(), "what the course writes itself may hold mathematics"
+    plt.close(fig)

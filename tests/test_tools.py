@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import made_up
@@ -201,3 +204,25 @@ def test_a_cell_without_a_picture_says_so(tmp_path: Path) -> None:
 def test_an_unknown_lesson_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="begins with '99'"):
         lessons(tmp_path, "99")
+
+
+def test_a_terminal_that_lacks_letters(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "01_x.ipynb", made_up.code("print('✗ 猫')"))
+    lines = [
+        "import pathlib, runpy, sys, tools.notebooks",
+        f"tools.notebooks.FOLDER = pathlib.Path({str(tmp_path)!r})",
+        "runpy.run_module('tools.seeds', run_name='__main__')",
+    ]
+    own = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=notebooks.ROOT, env=os.environ | own, capture_output=True, check=False,
+    )
+    assert b"1 break\n  \\u2717 \\u732b\n" in done.stdout, done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("module", ["outputs", "seeds", "models"])
+def test_the_commands_accept_any_letter(module: str) -> None:
+    source = (notebooks.ROOT / f"tools/{module}.py").read_text("utf-8")
+    assert source.partition('__name__ == "__main__":')[2].startswith("\n    accept_any_letter()\n")

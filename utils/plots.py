@@ -196,13 +196,13 @@ def attention_map(
     wanted = (len(tgt_tokens), len(src_tokens))
     if tuple(weights.shape) != wanted:
         raise ValueError(f"weights have shape {tuple(weights.shape)}, the tokens want {wanted}")
+    plt.setp([*ax.get_xticklabels(), *ax.get_yticklabels()], parse_math=False)
     with plt.rc_context({"text.parse_math": False}):    # a token may hold $ signs
         sns.heatmap(
             weights, vmin=0, vmax=1, cmap="viridis", square=True, ax=ax, cbar=colour_bar,
             xticklabels=src_tokens, yticklabels=tgt_tokens,
             cbar_kws={"label": "weight"} if colour_bar else None,
         )
-    plt.setp([*ax.get_xticklabels(), *ax.get_yticklabels()], parse_math=False)
     ax.set(title=title, xlabel="source token", ylabel="target token")
     plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="y", rotation=0)
