@@ -16,6 +16,8 @@ FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
 # These of the shell would change which Python, which modules and which kernel run.
 unexport PYTHONHOME PYTHONSAFEPATH
 export JUPYTER_PREFER_ENV_PATH = 1
+# Without it torch cannot be imported from a folder such as 日本 in the locale C.
+export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test doctor outputs seeds models one-page clean gone

@@ -21,7 +21,8 @@ case "$*" in
   *tools.cores*) echo 3 ;;
   *"-m venv"*) mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
 esac
-echo "$PYTHONHOME|$PYTHONSAFEPATH|$OMP_NUM_THREADS|$JUPYTER_PREFER_ENV_PATH|$*" >> asked.txt
+utf8=$PYTHONUTF8
+echo "$PYTHONHOME|$PYTHONSAFEPATH|$OMP_NUM_THREADS|$JUPYTER_PREFER_ENV_PATH|$utf8|$*" >> asked.txt
 """
 
 
@@ -54,7 +55,7 @@ def make(folder: Path, *arguments: str, **own: str) -> subprocess.CompletedProce
 
 
 def asked(folder: Path) -> list[str]:
-    """Return what Python was asked for: four variables and the arguments."""
+    """Return what Python was asked for: five variables and the arguments."""
     lines = (folder / "asked.txt").read_text("utf-8").splitlines()
     return [line for line in lines if "alive" not in line and "tools.cores" not in line]
 
@@ -102,8 +103,8 @@ def test_an_environment_that_works_is_left_alone(folder: Path) -> None:
 
 
 def test_variables_that_lead_python_elsewhere_do_not_reach_it(folder: Path) -> None:
-    make(folder, "lab", PYTHONHOME="/nowhere", PYTHONSAFEPATH="1")
-    assert asked(folder)[0].startswith("|||1|-m jupyterlab")
+    make(folder, "lab", PYTHONHOME="/nowhere", PYTHONSAFEPATH="1", PYTHONUTF8="0", LC_ALL="C")
+    assert asked(folder)[0].startswith("|||1|1|-m jupyterlab")
 
 
 @pytest.mark.parametrize("target", ["test", "outputs", "seeds", "models"])

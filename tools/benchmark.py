@@ -35,7 +35,7 @@ LOADS = {    # name: (how many train at once, how many compute beside them)
 }
 MODELS = ("01", "04", "11")
 BUSY = "while True: pass"
-MINUTES = 3.5    # after which nothing more is begun
+MINUTES = 3    # after which nothing more is begun
 
 
 def step_of(model: str):
