@@ -70,6 +70,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     made_up.commit(work)
     owner, name = REPOSITORY.rsplit("/", 1)
     subprocess.run(["git", "clone", "-q", "--bare", str(work), str(folder / name)], check=True)
+    subprocess.run(["git", "repack", "-adq"], cwd=folder / name, check=True)    # once for all
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
