@@ -86,7 +86,10 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
-        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}"
+        lost = ""
+        if got.dim() < want.dim() and [n for n in want.shape if n != 1] == [*got.shape]:
+            lost = ": an axis of size 1 is lost, as squeeze() and a plain index do"
+        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{lost}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance
