@@ -23,7 +23,7 @@ from utils.checks.kinds import agree, case, forward, judge_birth, want_trainable
 from utils.checks.results import difference
 
 # All different; and d_k is not 4, where sqrt(d_k) and d_k / 2 are the same number.
-BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K, D_V = 2, 3, 5, 9, 8, 6
+BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K, D_V = 2, 3, 5, 10, 8, 6
 COURSE_NAMES = ("query_map", "key_map", "value_map")
 N_DAYS, N_SKIES = 7, 4
 
@@ -109,7 +109,7 @@ def divisor(weights: Tensor, true: Tensor) -> str:
     got, want = (w.double().log() - w.double().log().mean(-1, keepdim=True)
                  for w in (weights, true))
     times = ((got * want).sum() / want.square().sum()).item()
-    if same(got, times * want, 1e-3):
+    if abs(times - 1) > 0.01 and same(got, times * want, 1e-3):
         return (f"The scores are {times:.4g} times the right ones: print what divides q·k, want "
                 "√d_k with d_k = q.size(-1)")
     return "Print q, k, the scores q·k/√d_k and the mask for one query: where do they differ?"
@@ -364,7 +364,7 @@ def matrices(head: nn.Module) -> list[tuple[Tensor, Tensor | float]]:
                       f"{len(found)} among the parameters (a plain list hides its maps: take "
                       "nn.ModuleList)")
     if len(biases) not in (0, 3):
-        raise Mistake(f"{len(biases)} of the three maps have a bias: want none, q = W x")
+        raise Mistake(f"the maps have {len(biases)} biases: want none, q = W x, or all three")
     if has_course_names(head):
         maps = [getattr(head, name) for name in COURSE_NAMES]
         return [(m.weight, 0.0 if m.bias is None else m.bias) for m in maps]
