@@ -299,6 +299,10 @@ class Author(nn.Module):
         """One number for each source sentence, from what may be seen of the memory."""
         return (memory * src_mask.mT).sum(dim=(1, 2))
 
+    def forward(self, src, src_mask, tgt):
+        """Logits for every place of tgt."""
+        return self.decode(tgt, self.encode(src, src_mask), src_mask)[0]
+
     def decode(self, tgt, memory, src_mask, state=None):
         """Logits for every place of tgt, and the state (batch, 1)."""
         self.calls += 1
@@ -383,7 +387,7 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
          "sentence has ended"),
         (with_(stop=lambda done: done[0]), "the whole batch stops when the FIRST sentence has "
          "ended: go on until EVERY sentence has ended"),
-        (with_(stop=lambda done: False), "all sentences have ended, yet the loop goes on: stop "
+        (with_(stop=lambda done: False), "there are columns after all sentences have ended: stop "
          "when every row is finished"),
         (with_(fill=lambda token, done: token), "a sentence that has ended goes on writing: fill "
          "it with <eos>"),
