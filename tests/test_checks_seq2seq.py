@@ -11,7 +11,7 @@ from torch import nn
 from utils.checks import seq2seq as lesson
 from utils.decoding import greedy_decode
 from utils.metrics import perplexity
-from utils.recurrent import RNNDecoder
+from utils.recurrent import RNNDecoder, last_state
 from utils.training import shift_target, token_loss
 
 NAN = float("nan")
@@ -51,6 +51,13 @@ class LastOfStates(RNNDecoder):
         return F.linear(states, self.out.weight, self.out.bias), states[:, -1]
 
 
+class Remembers(RNNDecoder):
+    def forward(self, tgt, memory, src_mask, state=None):
+        if state is None:
+            state = self.first = getattr(self, "first", last_state(memory, src_mask))
+        return super().forward(tgt, memory, src_mask, state)
+
+
 class StubDecoder(RNNDecoder):
     def forward(self, tgt, memory, src_mask, state=None):
         return ...
@@ -79,7 +86,7 @@ DECODER = Exercise(
          "logits[0, 0, 0] (sentence 0"),
         (decoder(START, "0 * memory[:, 0]", "embedded =", f"state = state + {START}; embedded ="),
          "is added to the memory's"),
-        (decoder("self.embedding(tgt)", "self.embedding(tgt).detach()"), "`decoder.embedding"),
+        (decoder("self.embedding(tgt)", "self.embedding(tgt).detach()"), "`embedding.weight`"),
         (gives(f"states, {NEW}"), "these are states of the GRU"),
         (gives(LOGITS), "return two things"),
         (gives(f"{NEW}, {LOGITS}"), "are exchanged"),
@@ -104,6 +111,7 @@ DECODER = Exercise(
         (decoder("nn.Linear(d_model, vocab_size)", "nn.Linear(d_model, vocab_size);"
                  " self.out.requires_grad_(False)"), "is frozen"),
         (gives(f"self.train(), {NEW}"), "as a torch.Tensor"),
+        (Remembers, "kept from the call before"),
         (RNNDecoder(11, 6), "the class itself"),
         (lambda *sizes: 7, "want a class"),
     ],
@@ -318,7 +326,7 @@ GREEDY = Exercise(
         (greedy(STOP, "done[0]"), "when the FIRST sentence"),
         (greedy("while len(out) < max_len", "while True", STOP, "(token == 99).all()"),
          "never stops"),
-        (greedy("while len(out) < max_len", "while True"), "max_len is not used: a"),
+        (greedy("while len(out) < max_len", "while True"), "Where nothing ends, max_len"),
         (after(lambda ids, bos: torch.cat([torch.full_like(ids[:, :1], bos), ids], 1)),
          "<bos> is part"),
         (after(lambda ids, bos: ids[:, 1:]), "the first word is missing"),
@@ -339,7 +347,8 @@ GREEDY = Exercise(
         (greedy(FILL, "token"), "goes on writing"),
         (greedy(FILL, "token.masked_fill(done, 0)"), "filled with 0"),
         (greedy(STOP, "False"), "stop when every row is finished"),
-        (greedy("< max_len", "< 9"), "must end after max_len"),
+        (greedy("< max_len", "< 9"), "want shape (sentence, word) = (2, 60), got (2, 9)"),
+        (greedy("< max_len", "< min(max_len, 20)"), "got (2, 20) holding"),
         (greedy("< max_len", "< 50"), "max_len is not used"),
         (greedy("< max_len", "<= max_len"), "max_len + 1"),
         (greedy("< max_len", "< max(max_len - 1, 1)"), "one token too early"),
@@ -364,8 +373,7 @@ GREEDY = Exercise(
         (greedy("memory, state =", "torch.manual_seed(0); memory, state ="), "random state itself"),
         (greedy("memory, state =", "src.add_(1); memory, state ="), "in place"),
     ],
-    twins=["max_len is not used", "max_len is not used: a", "pass the state",
-           "pass the state from step",
+    twins=["pass the state", "pass the state from step",
            "first token that the decoder reads must be <bos>", "must be <bos>"],
     hostile=[lambda *given: torch.tensor(NAN), lambda *given: {}, None],
 )

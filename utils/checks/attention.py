@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from utils.attention import masked_softmax
-from utils.checks.core import Mistake, exercise
-from utils.checks.kinds import Case, Trial, agree, case
+from utils.checks.core import exercise
+from utils.checks.kinds import Case, Trial, agree, as_list, case
+from utils.checks.results import difference
 from utils.metrics import alignment_error
 
 INF = float("inf")
@@ -138,11 +139,11 @@ def by_nothing(queries: Tensor, keys: Tensor) -> Tensor:
 def agree_scaled(answer, right: Callable, cases: Sequence[Case], mistakes: Callable, **options):
     """`agree` for either score; right and mistakes are made from a score function."""
     truths = right(by_root), right(by_nothing)
-    trial = Trial(answer, truths[1], options["axes"], None)
-    got = trial.ask(cases[0])
-    undivided = not isinstance(got, Mistake) and not trial.complaint(got, trial.right(cases[0]))
+    got = as_list(Trial(answer, truths[0], {}, None).ask(cases[0]))
+    alike = [sum(not difference(g, w, ["one"], {}) for g, w in zip(got, truth(*cases[0].args)))
+             for truth in truths]
     wrong = [*mistakes(by_root), *mistakes(by_nothing)]
-    agree(answer, truths[undivided], cases, wrong, **options)
+    agree(answer, truths[alike[1] > alike[0]], cases, wrong, **options)
 
 
 def far_off(query: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
@@ -352,6 +353,15 @@ def made_weights(chosen: list[list[int]], src_lens: list[int], width: int) -> li
     return weights
 
 
+def many_sentences(n: int) -> tuple[list[Tensor], list[set]]:
+    """Weights and pairs; the largest weight lies on a partner in about half of the cases."""
+    lengths = torch.randint(5, 10, (n,)).tolist()
+    chosen = [torch.randint(length, (length + 1,)).tolist() for length in lengths]
+    links = [{(s if u < 4 else u % len(row), t) for t, s in enumerate(row[:-1])
+              for u in torch.randint(9, (2,)).tolist() if u != 8} for row in chosen]
+    return made_weights(chosen, lengths, 9), links
+
+
 @exercise("5.3")
 def check_alignment_error(answer) -> str:
     """Words without a partner, with several, sentences of unlike length; none right, all right."""
@@ -369,6 +379,7 @@ def check_alignment_error(answer) -> str:
         case("all words right", weights[1:], [{(1, 0), (2, 1)}]),
         case("no word right", weights[1:], [{(0, 0), (0, 1), (1, 2)}]),
         case("one sentence of one word", made_weights([[0, 0]], [1], 1), [frozenset({(0, 0)})]),
+        case("20 sentences", *many_sentences(20)),
     ], error_mistakes(), axes={"the error": ()},
         advice="Want the number of wrong words divided by the number of words with a partner")
     return "Only words with a gold link count, each once"
