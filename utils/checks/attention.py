@@ -201,14 +201,14 @@ def step_mistakes(score: Callable) -> list[tuple[Callable, str]]:
     """Steps with one thing wrong, and what to say then."""
 
     def step(change: Callable, share: Callable = masked_softmax) -> Callable:
-        """change: gets the new state, the old one, look(query) and mix(first, second)."""
+        """change: gets the new state, the old one, at(query), the look, and mix(first, second)."""
         def wrong(embedded, state, memory, src_mask, cell, combine):
             def look(query):
                 weights = share(score(query.unsqueeze(1), memory), src_mask)
                 return (weights @ memory).squeeze(1)
 
-            def mix(*parts):
-                return combine(torch.cat(parts, dim=-1)).tanh()
+            def mix(*parts, squash=torch.tanh):
+                return squash(combine(torch.cat(parts, dim=-1)))
 
             return change(cell(embedded, state), state, look, mix)
         return wrong
@@ -217,44 +217,35 @@ def step_mistakes(score: Callable) -> list[tuple[Callable, str]]:
         """The right step for changed arguments."""
         return lambda *args: right_step(score)(*change(*args))
 
-    def no_tanh(embedded, state, memory, src_mask, cell, combine):
-        kept = []
-        right_step(score)(embedded, state, memory, src_mask, cell,
-                          lambda x: kept.append(combine(x)) or kept[0])
-        return kept[0], cell(embedded, state)
-
+    known = [
+        (lambda n, o, at, mix: (mix(at(o), n), n), "the OLD state asks (Bahdanau's order): step "
+         "first"),
+        (lambda n, o, at, mix: (mix(at(o), o), n), "the old state asks and is mixed: step first"),
+        (lambda n, o, at, mix: (mix(at(n), o), n), "the context is mixed with the OLD state"),
+        (lambda n, o, at, mix: (mix(n, at(n)), n), "[state; context] in place of [context; state]"),
+        (lambda n, o, at, mix: ((at(n) + n).tanh(), n), "context and state are added, not side by "
+         "side"),
+        (lambda n, o, at, mix: (mix(at(n), n, squash=torch.clone), n), "tanh is missing"),
+        (lambda n, o, at, mix: (at(n), n), "this is the context alone: the new state must take "
+         "part"),
+        (lambda n, o, at, mix: (n, n), "this is the state alone: the attention has no effect"),
+        (lambda n, o, at, mix: (mix(n, n), n), "the new state is mixed with itself, without the "
+         "context"),
+        (lambda n, o, at, mix: (mix(at(n), n), o), "the state that goes on is the old one: the GRU "
+         "cell must take its step"),
+        (lambda n, o, at, mix: (mix(at(n), n),) * 2, "the mixed vector is handed on as the state: "
+         "the GRU's own state goes on"),
+        (lambda n, o, at, mix: (mix(at(n), n), at(n)), "the context is handed on as the state: the "
+         "GRU's own state goes on"),
+        (lambda n, o, at, mix: (n, mix(at(n), n)), "the two results are exchanged: the mixed "
+         "vector comes first"),
+        (lambda n, o, at, mix: (mix(at(o), o), o), "the GRU cell takes no step"),
+        (lambda n, o, at, mix: mix(at(n), n), "return two tensors: the new state is missing"),
+    ]
     return [
         *((step(lambda n, o, look, mix: (mix(look(n), n), n), share), words)
           for share, words in SHARED),
-        (step(lambda n, o, look, mix: (mix(look(o), n), n)), "the OLD state asks (Bahdanau's "
-         "order): step first"),
-        (step(lambda n, o, look, mix: (mix(look(o), o), n)), "the old state asks and is mixed: "
-         "step first"),
-        (step(lambda n, o, look, mix: (mix(look(n), o), n)), "the context is mixed with the OLD "
-         "state"),
-        (step(lambda n, o, look, mix: (mix(n, look(n)), n)), "[state; context] in place of "
-         "[context; state]"),
-        (no_tanh, "tanh is missing"),
-        (step(lambda n, o, look, mix: ((look(n) + n).tanh(), n)), "context and state are added: "
-         "put them side by side"),
-        (step(lambda n, o, look, mix: (look(n), n)), "this is the context alone: the new state "
-         "must take part"),
-        (step(lambda n, o, look, mix: (n, n)), "this is the state alone: the attention has no "
-         "effect"),
-        (step(lambda n, o, look, mix: (mix(n, n), n)), "the new state is mixed with itself: the "
-         "context is missing"),
-        (step(lambda n, o, look, mix: (mix(look(n), n), o)), "the state that goes on is the old "
-         "one: the GRU cell must take its step"),
-        (step(lambda n, o, look, mix: (mix(look(n), n),) * 2), "the mixed vector is handed on as "
-         "the state: the GRU's own state goes on"),
-        (step(lambda n, o, look, mix: (mix(look(n), n), look(n))), "the context is handed on as "
-         "the state: the GRU's own state goes on"),
-        (step(lambda n, o, look, mix: (n, mix(look(n), n))), "the two results are exchanged: the "
-         "mixed vector comes first"),
-        (step(lambda n, o, look, mix: (mix(look(o), o), o)), "the GRU cell takes no step: the old "
-         "state does everything"),
-        (step(lambda n, o, look, mix: mix(look(n), n)), "return two tensors: the mixed vector and "
-         "the new state"),
+        *((step(change), words) for change, words in known),
         (lambda e, s, m, k, cell, mix: right_step(lambda q, m: by_root(q, m) / q.size(-1) ** 0.5)(
             e, s, m, k, cell, mix), BY_WIDTH),
         (given(lambda e, s, *rest: (s, e, *rest)), "embedded and state are exchanged: want "
@@ -328,8 +319,8 @@ def look_mistakes(score: Callable) -> list[tuple[Callable, str]]:
         (right(lambda c, w, s, m: c), "return two tensors: the weights are missing"),
         (right(lambda c, w, s, m: w), "return two tensors: the context is missing"),
         (right(lambda c, w, s, m: (c, s)), "the second result is the scores: return the weights"),
-        (mixed(masked_softmax, lambda s, m: s.masked_fill(~m, -INF)), "these are scores, where "
-         "the weights are wanted: take the softmax"),
+        (mixed(masked_softmax, lambda s, m: s.masked_fill(~m, -INF)), "these are scores, where the "
+         "weights are wanted: take the softmax"),
         (mixed(unmasked, masked_softmax), "the weights are right, but the context is mixed with "
          "weights from before the mask"),
         (mixed(masked_softmax, unmasked), "the context is right, but the weights are those from "
@@ -417,8 +408,8 @@ def error_mistakes() -> list[tuple[Callable, str]]:
 
     late = "argmax over the target words: want the last axis"
     return [
-        (lambda w, g: 1 - alignment_error(w, g), "this is the share of RIGHT words: the error is 1 "
-         "minus it"),
+        (lambda w, g: 1 - alignment_error(w, g), "this is the share of RIGHT words: want 1 minus "
+         "it"),
         (lambda w, g: 100 * alignment_error(w, g), "this is in percent: want a share from 0 to 1"),
         (error(among=lambda rows, pairs: range(len(rows))), "<eos> and words without a gold link "
          "are counted: they have no partner to find"),
@@ -426,10 +417,10 @@ def error_mistakes() -> list[tuple[Callable, str]]:
          "counted: they have no partner to find"),
         (rolled(1), "one row too early: row t belongs to the step that says word t"),
         (rolled(-1), "one row too late: row t belongs to the step that says word t"),
-        (error(divide=lambda found: sum(w / max(n, 1) for w, n in found) / len(found)), "a mean "
-         "of the sentences' errors: count words over all sentences, divide once"),
-        (error(divide=lambda found: sum(w / n for w, n in found) / len(found)), "a mean "
-         "of the sentences' errors: count words over all sentences, divide once"),
+        (error(divide=lambda found: sum(w / max(n, 1) for w, n in found) / len(found)), "a mean of "
+         "the sentences' errors: count words over all sentences, divide once"),
+        (error(divide=lambda found: sum(w / n for w, n in found) / len(found)), "a mean of the "
+         "sentences' errors: count words over all sentences, divide once"),
         (error(divide=lambda found: sum(w for w, _ in found)), "this is the number of wrong words: "
          "divide by the number of words with a partner"),
         (error(divide=lambda found: found[0][0] / found[0][1]), "only the first sentence is "
@@ -440,10 +431,10 @@ def error_mistakes() -> list[tuple[Callable, str]]:
         (error(pick=lambda rows: rows.argmax(0).tolist()), late),
         (error(pick=lambda rows: rows.argmin(-1).tolist()), "these are the source words with the "
          "SMALLEST weight: argmax"),
-        (error(keep=partners(min)), "a word may have several gold links: any one of them is "
-         "right, not only the first"),
-        (error(keep=partners(max)), "a word may have several gold links: any one of them is "
-         "right, not only the last"),
+        (error(keep=partners(min)), "a word may have several gold links: any one of them is right, "
+         "not only the first"),
+        (error(keep=partners(max)), "a word may have several gold links: any one of them is right, "
+         "not only the last"),
         (by_links, "each gold link counts: count WORDS, and any one of a word's links is right"),
         (lambda w, g: by_links(w, g, both=True), "this is 1 minus the F-score of links, the "
          "alignment error rate of the papers: want wrong words / words with a gold link"),
@@ -517,32 +508,35 @@ def score_mistakes() -> list[tuple[Callable, str]]:
         return lambda *given: change(right_score(*given))
 
     late = "tanh comes too late: squash the sum, then weigh with v"
+    known = [
+        (lambda q, k, v: v(q + k)[..., 0], "tanh is missing: a query then adds one number to its "
+         "row"),
+        (lambda q, k, v: v(q + k)[..., 0].tanh(), late),
+        (lambda q, k, v: v((q + k).tanh())[..., 0].tanh(), "tanh is applied twice: after v the "
+         "scores are free"),
+        (lambda q, k, v: v(q.tanh() + k.tanh())[..., 0], "tanh is taken of query and key apart: "
+         "add first, so that they meet inside"),
+        (lambda q, k, v: v((q * k).tanh())[..., 0], "query and key are multiplied: add them"),
+        (lambda q, k, v: v((q - k).tanh())[..., 0], "query and key are subtracted: add them"),
+        (lambda q, k, v: v((q + k).relu())[..., 0], "there is a ReLU: want tanh"),
+        (lambda q, k, v: v((q + k).sigmoid())[..., 0], "there is a sigmoid: want tanh"),
+        (lambda q, k, v: (q + k).tanh(), "v is missing: it turns the d_hidden numbers of each pair "
+         "into one score"),
+        (lambda q, k, v: (q + k).tanh().sum(-1), "the numbers of each pair are added up: v weighs "
+         "them"),
+        (lambda q, k, v: (q + k).tanh().mean(-1), "the numbers of each pair are averaged: v weighs "
+         "them"),
+        (lambda q, k, v: (q * k).sum(-1), "this is a dot product of the mapped vectors: want tanh "
+         "of their sum, and v"),
+        (lambda q, k, v: v(q.squeeze(2).tanh()), "one score for each query, none for each key: the "
+         "keys do not take part at all"),
+        (lambda q, k, v: v((q + 0 * k).tanh())[..., 0], "the encoder states are not used: when "
+         "they change places, the scores must follow"),
+        (lambda q, k, v: v((k + 0 * q).tanh())[..., 0], "the queries are not used: all rows are "
+         "the same"),
+    ]
     return [
-        (of(lambda q, k, v: v(q + k)[..., 0]), "tanh is missing: a query then adds one number to "
-         "its row"),
-        (of(lambda q, k, v: v(q + k)[..., 0].tanh()), late),
-        (of(lambda q, k, v: v((q + k).tanh())[..., 0].tanh()), "tanh is applied twice: after v "
-         "the scores are free"),
-        (of(lambda q, k, v: v(q.tanh() + k.tanh())[..., 0]), "tanh is taken of query and key "
-         "apart: add first, so that they meet inside"),
-        (of(lambda q, k, v: v((q * k).tanh())[..., 0]), "query and key are multiplied: add them"),
-        (of(lambda q, k, v: v((q - k).tanh())[..., 0]), "query and key are subtracted: add them"),
-        (of(lambda q, k, v: v((q + k).relu())[..., 0]), "there is a ReLU: want tanh"),
-        (of(lambda q, k, v: v((q + k).sigmoid())[..., 0]), "there is a sigmoid: want tanh"),
-        (of(lambda q, k, v: (q + k).tanh()), "v is missing: it turns the d_hidden numbers of each "
-         "pair into one score"),
-        (of(lambda q, k, v: (q + k).tanh().sum(-1)), "the numbers of each pair are added up: v "
-         "weighs them"),
-        (of(lambda q, k, v: (q + k).tanh().mean(-1)), "the numbers of each pair are averaged: v "
-         "weighs them"),
-        (of(lambda q, k, v: (q * k).sum(-1)), "this is a dot product of the mapped vectors: want "
-         "tanh of their sum, and v"),
-        (of(lambda q, k, v: v(q.squeeze(2).tanh())), "one score for each query, none for each "
-         "key: the keys do not take part at all"),
-        (of(lambda q, k, v: v((q + 0 * k).tanh())[..., 0]), "the encoder states are not used: "
-         "when they change places, the scores must follow"),
-        (of(lambda q, k, v: v((k + 0 * q).tanh())[..., 0]), "the queries are not used: all rows "
-         "are the same"),
+        *((of(change), words) for change, words in known),
         (after(lambda s: s.transpose(1, 2)), "the last two axes are swapped: one ROW for each "
          "query, want (batch, tgt_len, src_len)"),
         (after(lambda s: s.unsqueeze(-1)), "v leaves an axis of size 1 at the end: squeeze it "

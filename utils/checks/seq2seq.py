@@ -98,8 +98,8 @@ def decoder_mistakes() -> list[tuple[Callable, str]]:
         return (memory * mask.mT).sum(1) / mask.sum(-1)
 
     starts = [
-        (lambda m, k: torch.zeros_like(m[:, 0]), "zeros, so the source has no part: start from "
-         "the last state of the memory"),
+        (lambda m, k: torch.zeros_like(m[:, 0]), "zeros, so the source has no part: start from the "
+         "last state of the memory"),
         (lambda m, k: m[:, -1], "the last COLUMN of the memory: in a padded row that state has "
          "read <pad>; use last_state"),
         (lambda m, k: m[:, 0], "the state after the FIRST word; use last_state"),
@@ -116,45 +116,46 @@ def decoder_mistakes() -> list[tuple[Callable, str]]:
         return wrong
 
     def changed(change: Callable) -> Callable:
-        """change: gets the right logits and state, the decoder, all its states, its start."""
+        """change: gets the right logits, the right state, all states, the one it began with."""
         def wrong(decoder, tgt, memory, src_mask, state=None):
             state = last_state(memory, src_mask) if state is None else state
             logits, new = right_decoder(decoder, tgt, memory, src_mask, state)
-            return change(logits, new, decoder, states(decoder, tgt, state), state)
+            return change(logits, new, states(decoder, tgt, state), state)
         return wrong
 
+    results = [
+        (lambda z, s, h, o: (h, s), "these are states of the GRU: self.out makes logits of them"),
+        (lambda z, s, h, o: z, "return two things, the logits and the new state: these are the "
+         "logits alone"),
+        (lambda z, s, h, o: (s, z), "the two results are exchanged: the logits come first"),
+        (lambda z, s, h, o: (z[:, -1:], s), "these are the logits of the last place only; want one "
+         "row for EACH token of tgt"),
+        (lambda z, s, h, o: (z[:, -1], s), "these are the logits of one place, without the axis of "
+         "words; want one row for EACH token of tgt"),
+        (lambda z, s, h, o: (z.softmax(-1), s), "these are probabilities: return the logits, the "
+         "loss does the softmax"),
+        (lambda z, s, h, o: (z.log_softmax(-1), s), "these are log-probabilities: return the "
+         "logits, the loss does the softmax"),
+        (lambda z, s, h, o: (z.argmax(-1), s), "these are the likeliest words: return the logits, "
+         "one score for each word of the vocabulary"),
+        (lambda z, s, h, o: (z, o), "this is the state that it began with: hand back the GRU's "
+         "last state"),
+        (lambda z, s, h, o: (z, h), "the new state is the states of all words: want the last one, "
+         "(batch, d_model)"),
+        (lambda z, s, h, o: (z, h[:, 0]), "the new state is the one after the FIRST word: want the "
+         "last"),
+        (lambda z, s, h, o: (z, s.unsqueeze(0)), "the GRU gives its last state as (1, batch, "
+         "d_model): squeeze axis 0"),
+    ]
     return [
         *((started(begin), f"the decoder starts from {words}") for begin, words in starts),
         (lambda d, t, m, k, s=None: right_decoder(d, t, m, k), "the state that it is given is not "
-         "used: the second word would start again from the source. Only where state is None, "
-         "take the last state of the memory"),
+         "used: the second word would start again from the source. Only where state is None, take "
+         "the last state of the memory"),
         (lambda d, t, m, k, s=None: right_decoder(d, t, m, k, (0 if s is None else s)
          + last_state(m, k)), "a state that is given is added to the memory's last state: start "
          "the GRU from that state alone"),
-        (changed(lambda z, s, d, h, first: (h, s)), "these are states of the GRU; self.out makes "
-         "logits of them"),
-        (changed(lambda z, s, d, h, first: z), "return two things, the logits and the new state: "
-         "these are the logits alone"),
-        (changed(lambda z, s, d, h, first: (s, z)), "the two results are exchanged: the logits "
-         "come first"),
-        (changed(lambda z, s, d, h, first: (z[:, -1:], s)), "these are the logits of the last "
-         "place only; want one row for EACH token of tgt"),
-        (changed(lambda z, s, d, h, first: (z[:, -1], s)), "these are the logits of one place, "
-         "without the axis of words; want one row for EACH token of tgt"),
-        (changed(lambda z, s, d, h, first: (z.softmax(-1), s)), "these are probabilities: return "
-         "the logits, the loss does the softmax"),
-        (changed(lambda z, s, d, h, first: (z.log_softmax(-1), s)), "these are log-probabilities: "
-         "return the logits, the loss does the softmax"),
-        (changed(lambda z, s, d, h, first: (z.argmax(-1), s)), "these are the likeliest words: "
-         "return the logits, one score for each word of the vocabulary"),
-        (changed(lambda z, s, d, h, first: (z, first)), "this is the state that it began with: "
-         "hand back the GRU's last state"),
-        (changed(lambda z, s, d, h, first: (z, h)), "the new state is the states of all words: "
-         "want the last one, (batch, d_model)"),
-        (changed(lambda z, s, d, h, first: (z, h[:, 0])), "the new state is the one after the "
-         "FIRST word: want the last"),
-        (changed(lambda z, s, d, h, first: (z, s.unsqueeze(0))), "the GRU gives its last state as "
-         "(1, batch, d_model): squeeze axis 0"),
+        *((changed(change), words) for change, words in results),
     ]
 
 
@@ -190,8 +191,8 @@ def shift_mistakes() -> list[tuple[Callable, str]]:
          "say <eos>"),
         (lambda t: (t[:, 1:-1], t[:, 2:]), "the first pair is lost: after <bos> the first word "
          "must be said"),
-        (lambda t: (t[:, :-2], t[:, 2:]), "the outputs run two steps ahead: each word must "
-         "predict the next, not the one after"),
+        (lambda t: (t[:, :-2], t[:, 2:]), "the outputs run two steps ahead: each word must predict "
+         "the next, not the one after"),
         (lambda t: (t[:, 1:], t[:, :-1]), "the two are exchanged: the inputs must begin with "
          "<bos>, since the first word has nothing else to start from"),
         (lambda t: (t[:, :-1], t), "<bos> stands among the outputs: it is given to the model, "
@@ -239,18 +240,16 @@ def loss_mistakes() -> list[tuple[Callable, str]]:
 
     twice = "softmax is applied twice: cross_entropy wants the logits and does the softmax itself"
     return [
-        (lambda z, y, p: ce(z, y, -1), "the padding is counted: leave out the places where "
-         "tgt_out is pad_id"),
+        (lambda z, y, p: ce(z, y, -1), "the padding is counted: leave out pad_id"),
         (lambda z, y, p: ce(z, y, -1, "mean"), "the padding is counted, and the result is a mean: "
          "leave out pad_id, and sum"),
         (lambda z, y, p: ce(z, y, 0), "pad_id is taken to be 0: use the pad_id that is given"),
         (lambda z, y, p: ce(z, y, 3), "pad_id is taken to be 3: use the pad_id that is given"),
-        (lambda z, y, p: ce(z, y, p, "mean"), "this is the mean over the tokens: return the sum, "
-         "so that batches add up"),
+        (lambda z, y, p: ce(z, y, p, "mean"), "this is the mean over the tokens: return the sum"),
         (lambda z, y, p: ce(z, y, p) / len(y), "this is the mean over the sentences: return the "
-         "sum, so that batches add up"),
-        (lambda z, y, p: ce(z, y, p) / y.numel(), "the sum is divided by the number of all "
-         "places, padding too: return the sum, so that batches add up"),
+         "sum"),
+        (lambda z, y, p: ce(z, y, p) / y.numel(), "the sum is divided by the number of all places, "
+         "padding too: return the sum, so that batches add up"),
         (lambda z, y, p: ce(z, y, p, "none").view_as(y), "want one number, the sum: these are the "
          "losses of the single tokens"),
         (lambda z, y, p: ce(z, y, p, "none"), "want one number, the sum: these are the losses of "
@@ -258,10 +257,10 @@ def loss_mistakes() -> list[tuple[Callable, str]]:
         (lambda z, y, p: ce(z, y, p, "none").view_as(y).sum(1), "want one number: these are sums, "
          "one for each sentence"),
         (lambda z, y, p: ce(z.softmax(-1), y, p), twice),
-        (true, "the softmax is "
-         "missing: these are the logits of the true tokens, not their log-probabilities"),
-        (lambda z, y, p: true(z.softmax(-1), y, p), "the "
-         "logarithm is missing: these are the probabilities of the true tokens"),
+        (true, "the softmax is missing: these are the logits of the true tokens, not their "
+         "log-probabilities"),
+        (lambda z, y, p: true(z.softmax(-1), y, p), "the logarithm is missing: these are the "
+         "probabilities of the true tokens"),
         (lambda z, y, p: true(z.log_softmax(1), y, p), "the softmax runs over the places of a "
          "sentence: it belongs to the vocabulary, axis -1"),
         (lambda z, y, p: true(z.log_softmax(0), y, p), "the softmax runs over the batch: it "
@@ -391,6 +390,9 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
     def with_(**options):
         return lambda *given: loop(*given, **options)
 
+    def changed(change):
+        return lambda *given: change(greedy_decode(*given))
+
     def cut(result, eos):
         ended = (result == eos).all(0).cumsum(0) > 0
         return result[:, ~ended]
@@ -404,19 +406,17 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
          "when every row is finished"),
         (with_(fill=lambda token, done: token), "a sentence that has ended goes on writing: fill "
          "it with <eos>"),
-        (with_(fill=lambda token, done: token.masked_fill(done, 0)), "a sentence that has ended "
-         "is filled with 0: fill it with <eos>"),
-        (with_(keep=lambda new, old: None), "the state is not used: pass the state from step to "
-         "step"),
+        (with_(fill=lambda token, done: token.masked_fill(done, 0)), "a sentence that has ended is "
+         "filled with 0: fill it with <eos>"),
+        (with_(keep=lambda new, old: None), "the state is lost: pass the state from step to step"),
         (with_(feed=lambda token, bos, tokens: torch.full_like(token, bos)), "the decoder reads "
          "<bos> at every step: it must read the word that it wrote in the step before"),
-        (with_(feed=lambda token, bos, tokens: torch.cat(tokens, 1)), "all words are read again "
-         "at every step, while the state holds them already: hand on the last token alone"),
+        (with_(feed=lambda token, bos, tokens: torch.cat(tokens, 1)), "all words are read again at "
+         "every step, while the state holds them already: hand on the last token alone"),
         (with_(pick=lambda logits, axis: logits.argmax(1)), "argmax runs over the places (axis 1): "
          "the vocabulary is the last axis, -1"),
         (with_(pick=Tensor.argmin), "these are the UNLIKELIEST words: take the argmax"),
-        (with_(hand=torch.ones_like), "src_mask is not handed on to decode, so padding is looked "
-         "at"),
+        (with_(hand=torch.ones_like), "decode gets no src_mask, so padding is looked at"),
         (with_(hand=lambda mask: ~mask), "src_mask is turned round: hand it on as it is"),
         (with_(hand=lambda mask: mask[:1].expand_as(mask)), "decode gets the mask of the FIRST "
          "sentence for all: hand src_mask on as it is"),
@@ -425,16 +425,13 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
         (lambda m, s, k, b, e, n: torch.cat([s.new_full((len(s), 1), b),
                                              greedy_decode(m, s, k, b, e, n)], 1),
          "<bos> is part of the result: return only what the model wrote"),
-        (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, n)[:, 1:], "the first word is "
-         "missing from the result"),
-        (lambda m, s, k, b, e, n: cut(greedy_decode(m, s, k, b, e, n), e), "the last column, "
-         "with <eos>, is missing: return it too"),
-        (lambda *given: greedy_decode(*given)[:, -1:], "this is the last word alone: collect the "
-         "words of all steps"),
-        (lambda *given: greedy_decode(*given)[0], "the axis of sentences is gone: want token ids "
-         "of shape (batch, n)"),
-        (lambda *given: greedy_decode(*given).unsqueeze(-1), "there is an axis too many: want "
-         "token ids of shape (batch, n). Join the columns with torch.cat along axis 1"),
+        (changed(lambda ids: ids[:, 1:]), "the first word is missing from the result"),
+        (lambda m, s, k, b, e, n: cut(greedy_decode(m, s, k, b, e, n), e), "the last column, with "
+         "<eos>, is missing: return it too"),
+        (changed(lambda ids: ids[:, -1:]), "this is the last word alone: collect all words"),
+        (changed(lambda ids: ids[0]), "the axis of sentences is gone: want (batch, n)"),
+        (changed(lambda ids: ids.unsqueeze(-1)), "there is an axis too many: want token ids of "
+         "shape (batch, n). Join the columns with torch.cat along axis 1"),
         (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, n + 1), "it writes max_len + 1 "
          "tokens: want at most max_len"),
         (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, max(n - 1, 1)), "it stops one token "
@@ -555,13 +552,12 @@ def perplexity_mistakes() -> list[tuple[Callable, str]]:
 
     ones = torch.ones_like
     return [
-        (lambda m, b: math.exp(sum(x / n for x, n in sums(m, b)) / len(b)), "this is e to the "
-         "mean of the batch means: a short batch counts as much as a long one. Add up losses and "
-         "tokens over all batches, divide once"),
+        (lambda m, b: math.exp(sum(x / n for x, n in sums(m, b)) / len(b)), "this is e to the mean "
+         "of the batch means: a short batch counts as much as a long one. Add up losses and tokens "
+         "over all batches, divide once"),
         (lambda m, b: sum(math.exp(x / n) for x, n in sums(m, b)) / len(b), "this averages the "
          "perplexities of the batches: average losses first, then exp"),
-        (of(pad=-1), "the padding is counted as if it had to be predicted: leave it out of loss "
-         "and count"),
+        (of(pad=-1), "the padding is counted as if it had to be predicted: leave it out"),
         (counted(lambda batch, pad: batch.tgt[:, 1:].numel()), "the loss leaves out the padding, "
          "but the count of tokens does not"),
         (counted(lambda batch, pad: (batch.tgt != pad).sum()), "<bos> is counted: it is never "
@@ -580,11 +576,11 @@ def perplexity_mistakes() -> list[tuple[Callable, str]]:
          "the first one of the two"),
         (of(pad=3), "the pad id is taken to be 3: use batches.tgt_vocab.pad_id"),
         (of(pad=0), "the pad id is 0, or that of the SOURCE: use batches.tgt_vocab.pad_id"),
-        (free_running, "the model reads its own words one by one: perplexity feeds the TRUE "
-         "words. Shift tgt and call the model on it"),
+        (free_running, "the model reads its own words one by one: perplexity feeds the TRUE words. "
+         "Shift tgt and call the model on it"),
         (in_training, "dropout is on: call model.eval() before you measure"),
         (other(lambda b: b[:1]), "only the first batch is counted: is the return inside the loop?"),
         (other(lambda b: b[-1:]), "only the last batch is counted: add up in the loop"),
-        (other(lambda b: [Batch(s, ones(k), t) for s, k, t in b]), "src_mask is not handed on: "
-         "the model looks at the padding of the source"),
+        (other(lambda b: [Batch(s, ones(k), t) for s, k, t in b]), "src_mask is not handed on: the "
+         "model looks at the padding of the source"),
     ]
