@@ -33,6 +33,7 @@ def unlike(got, want, name: str, axes: tuple, tolerance: float | None) -> str:
     """The first difference within one result, in words."""
     if isinstance(want, Tensor):
         return unlike_tensor(got, want, name, axes, tolerance)
+    want = want.tolist() if isinstance(want, np.ndarray) else want
     if isinstance(want, bool | numbers.Real):
         return unlike_number(got, want, name, tolerance)
     if isinstance(want, list | tuple):
@@ -117,6 +118,8 @@ def far(got: Tensor, want: Tensor, near: float) -> Tensor:
 
 def two_numbers(got: float, want: float) -> str:
     """Two different numbers with enough digits to look different."""
+    if isinstance(want, bool):
+        return f"{got}, want {want}"
     for digits in range(4, 18):
         pair = f"{got:.{digits}g}", f"{want:.{digits}g}"
         if pair[0] != pair[1]:
