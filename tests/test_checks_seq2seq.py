@@ -357,6 +357,7 @@ GREEDY = Exercise(
          "<bos> at every step"),
         (greedy(DECODE, "torch.cat(out or [token], 1), memory, src_mask, state",
                 "logits.argmax(-1)", "logits[:, -1:].argmax(-1)"), "hand on the last token alone"),
+        (greedy("logits.argmax(-1)", "logits.abs().argmax(-1)"), "got (3, 16)"),
         (greedy("logits.argmax(-1)", "logits.argmin(-1)"), "UNLIKELIEST"),
         (greedy("logits.argmax(-1)", "logits[:, -1].softmax(-1).multinomial(1)"),
          "want shape (sentence, word) = (3, 5), got (3, "),

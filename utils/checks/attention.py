@@ -85,7 +85,8 @@ def check_masked_softmax(answer) -> str:
     agree(answer, masked_softmax, [
         case("7 and 4 words", tame, hides(7, 4)),
         case("other sizes", torch.randn(3, 4, 4), hides(2, 4, 3)),
-        case("one sentence, one query, one word", torch.randn(1, 1, 1), hides(1)),
+        case("one sentence, one query", torch.randn(1, 1, 3), hides(3)),
+        case("one word in all", torch.randn(1, 1, 1), hides(1), hint="keep all axes"),
         case("scores up to 200", 200 * torch.rand(2, 4, 3), hides(2, 3), gradients=False,
              hint="torch's softmax subtracts the largest score; what is hidden goes before it"),
         case("a hidden word with a score of 200", hidden_high, hides(3, 2), gradients=False,
@@ -95,7 +96,7 @@ def check_masked_softmax(answer) -> str:
              hint="such a row is 0/0 = nan after the softmax, and must be all 0"),
     ], [*SHARED, *softmax_mistakes()], axes=AXES | {"scores": ("sentence", "query", "")},
         advice="Want the softmax of what may be seen, along the last axis")
-    return "Padding gets 0, rows sum to 1, and an empty row stays finite"
+    return "Padding gets 0, rows sum to 1, and an empty row stays finite."
 
 
 def softmax_mistakes() -> list[tuple[Callable, str]]:
@@ -177,14 +178,14 @@ def check_attention_step(answer) -> str:
     agree_scaled(answer, right_step, [
         step_case("7 and 4 words", 4, 7, 4),
         step_case("other sizes", 9, 3, 1, 2),
-        step_case("one sentence of one word", 3, 1, hint="squeeze axis 1 alone"),
+        step_case("one sentence", 3, 4, hint="squeeze axis 1 alone"),
         step_case("scores of 100,000 on both sides of 0", 6, 2, 5, far=True, hint=FAR_OFF),
     ], step_mistakes, axes={
         "mixed": ("sentence", "feature"), "new_state": ("sentence", "feature"),
         "embedded": ("sentence", ""), "state": ("sentence", ""), "memory": ("sentence", "", ""),
         "src_mask": ("sentence", "", ""),
     }, advice="Want tanh(combine([context; new state])) and the new state, cell(embedded, state)")
-    return "First the step, then the look back, then the mix"
+    return "First the step, then the look back, then the mix."
 
 
 def right_step(score: Callable) -> Callable:
@@ -278,7 +279,7 @@ def check_one_look(answer) -> str:
         "queries": ("sentence", "query", ""), "memory": ("sentence", "", ""), "mask": AXES["mask"],
     }, advice="Weights are the softmax of query · state over what may be seen (divided by the "
         "root of the width, or by nothing), the context is weights @ memory")
-    return "That is attention: score, hide, share, mix"
+    return "That is attention: score, hide, share, mix."
 
 
 def right_look(score: Callable) -> Callable:
@@ -373,7 +374,7 @@ def check_alignment_error(answer) -> str:
         case("20 sentences", *many_sentences(20)),
     ], error_mistakes(), axes={"the error": ()},
         advice="Want the number of wrong words divided by the number of words with a partner")
-    return "Only words with a gold link count, each once"
+    return "Only words with a gold link count, each once."
 
 
 def error_mistakes() -> list[tuple[Callable, str]]:
@@ -476,7 +477,7 @@ def check_additive_score(answer) -> str:
         "scores": AXES["scores"], "queries": ("sentence", "query", ""),
         "keys": ("sentence", "key", ""),
     }, advice="Want v of tanh(query_map(query) + key_map(key))")
-    return "Every query meets every key, and tanh lets them interact"
+    return "Every query meets every key, and tanh lets them interact."
 
 
 def with_maps(kind: type) -> Callable:

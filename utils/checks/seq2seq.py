@@ -53,7 +53,7 @@ def check_decoder(answer) -> str:
     ], gradients=False, float64=False, axes={"logits": (), "new_state": ()}, advice="The same "
         "module has read two other sentences before: nothing may be kept from the call before")
     want_trainable(net)
-    return "It starts from the one vector, and goes on from the state that it is given"
+    return "It starts from the one vector, and goes on from the state that it is given."
 
 
 def make_decoder(answer, vocab_size: int, d_model: int) -> nn.Module:
@@ -173,7 +173,7 @@ def check_shift_target(answer) -> str:
         case("a sentence without words, <bos> <eos>", torch.tensor([[0, 1]])),
     ], shift_mistakes(), axes={"inputs": ("sentence", "word"), "outputs": ("sentence", "word")},
         advice="The tokens must be those of tgt in their order: cut, do not rearrange")
-    return "Input t and output t are one step apart"
+    return "Input t and output t are one step apart."
 
 
 def shift_mistakes() -> list[tuple[Callable, str]]:
@@ -225,7 +225,7 @@ def check_token_loss(answer) -> str:
         loss_case("logits of up to 30", [[4, 0, 6, 7, 1], [8, 9, 1, 3, 3]], 3, 10),
     ], loss_mistakes(), axes={"the loss": (), "logits": ("sentence", "word", "")},
         advice="Add up -log p(true token) over the real tokens")
-    return "Padding costs nothing, and sums of batches add up"
+    return "Padding costs nothing, and sums of batches add up."
 
 
 def loss_mistakes() -> list[tuple[Callable, str]]:
@@ -336,7 +336,7 @@ class Author(nn.Module):
                 rows.append((self.says.get((key, read), read % self.vocab_size), read))
         said, reads = torch.tensor(rows).view(*tgt.shape, 2).unbind(-1)
         others = (1.7 * (reads.unsqueeze(-1) % 97 + torch.arange(self.vocab_size))).sin()
-        return others + 4 * F.one_hot(said, self.vocab_size), torch.tensor(states).unsqueeze(1)
+        return others - 2 + 4 * F.one_hot(said, self.vocab_size), torch.tensor(states).unsqueeze(1)
 
 
 def author_case(words: str, lines: dict, max_len: int, bos=0, eos=1, n_words=10, hint: str = ""):
@@ -367,7 +367,7 @@ def check_greedy_decode(answer) -> str:
     ], greedy_mistakes(), axes=TOKENS, gradients=False,
         advice="Want the argmax over the vocabulary at each step; token and state go on to the "
         "next one")
-    return "It stops when every sentence has ended, or at max_len"
+    return "It stops when every sentence has ended, or at max_len."
 
 
 def greedy_mistakes() -> list[tuple[Callable, str]]:
@@ -497,7 +497,7 @@ def check_perplexity(answer) -> str:
     agree(answer, perplexity, cases, perplexity_mistakes(), axes={"the perplexity": ()},
           advice="Want exp(summed loss / number of real tokens)", explain=is_random,
           gradients=False, tolerance=1e-4)
-    return "Every real token counts once"
+    return "Every real token counts once."
 
 
 def perplexity_mistakes() -> list[tuple[Callable, str]]:
