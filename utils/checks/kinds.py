@@ -281,6 +281,8 @@ class Trial:
             where = f" of {output}" if len(self.outputs) > 1 else ""
             if not axis and must and not moved:
                 less = less or f"`{name}` has no part in {output}: another `{name}` gives the same"
+            elif not axis and moved and not must:
+                much = much or f"another `{name}` changes {output}, and must not"
             elif axis and moved - must:
                 much = much or (f"a change in {words} moves {axis} {min(moved - must)}{where}, and "
                                 f"must not: print the shapes, which step mixes along that axis?")

@@ -86,7 +86,8 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
-        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}"
+        holds = f" holding {shown(got.tolist())}" if kind_of_dtype(want) == "whole" else ""
+        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance
@@ -95,10 +96,12 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
         return ""
     index = wrong.nonzero()[0].tolist()
     g, w = got[tuple(index)].item(), want[tuple(index)].item()
+    if not index:
+        return f"{name} is {two_numbers(g, w)}{why_not_finite(g, w)}"
     named = f" ({', '.join(f'{a} {i}' for a, i in zip(its_axes, index))})" if its_axes else ""
     short = "result" if name == "the result" else name
     row = f"{short}{index[:-1]}" if len(index) > 1 else short
-    return (f"{short}{index or ''}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
+    return (f"{short}{index}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
             f"{int(wrong.sum())} of {wrong.numel()} entries differ. print({row})")
 
 
