@@ -18,7 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from utils.checks.core import Mistake, call, run
-from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
+from utils.checks.results import (
+    TOLERANCE,
+    Axes,
+    difference,
+    far,
+    is_float,
+    kind_of_dtype,
+    nonfinite,
+)
 from utils.checks.surroundings import random_states, seed_all
 
 
@@ -177,9 +185,10 @@ class Trial:
     def diagnose(self, cases, answered: list, wants: list, wrong: list[str], explain) -> None:
         """Raise what moves what it must not, what the exercise itself knows, what does not move.
 
-        Only for results of the right shape, without nan.
+        Only for results of the right shape, without nan or inf where it does not belong.
         """
-        if wrong[0].startswith("want ") or any(map(nonfinite, answered)):
+        if wrong[0].startswith("want ") or any(
+                nonfinite(got) and not nonfinite(want) for got, want in zip(answered, wants)):
             return
         failed = any(isinstance(got, Mistake) for got in answered)
         for look in (
@@ -216,7 +225,10 @@ class Trial:
         return ""
 
     def stray(self, one: Case, other: Case, name: str, words: str, axis: str) -> tuple[str, str]:
-        """What one change of an argument moves in the answer against the truth: too much, less."""
+        """What one change of an argument moves in the answer against the truth: too much, less.
+
+        Whole numbers are choices, which may or may not stay where what they come from moves.
+        """
         results = [as_list(self.ask(one)), as_list(self.ask(other))]
         wants = [as_list(self.right(one)), as_list(self.right(other))]
         if any(len(part) != len(self.outputs) for part in (*results, *wants)):
@@ -226,7 +238,7 @@ class Trial:
             if not all(isinstance(part, Tensor) for part in (a, b, c, d)) or a.shape != c.shape:
                 continue
             its_axes = self.axes.get(output, ())[-c.dim():]
-            if axis and axis not in its_axes:
+            if kind_of_dtype(c) == "whole" or (axis and axis not in its_axes):
                 continue
             dim = its_axes.index(axis) if axis else None
             moved, must = moves(a, b, dim), moves(c, d, dim)
