@@ -210,7 +210,7 @@ BY_HAND = "(self.widen(x).relu() * (torch.rand({}) >= self.dropout.p) / {}) if s
 BY_HAND += HIDDEN
 STAYS, SHAPE = "(1 - self.dropout.p + 1e-9)", "self.widen(x).shape"
 ONE_MASK, ONE_FEATURE = "self.widen(x).shape[1:]", "(*x.shape[:-1], 1)"
-ONE_WORD = "(*x.shape[:-2], *[1] * (x.dim() - 1), self.widen.out_features)"
+ONE_WORD = "(*x.shape[:-2], *[1] * (x.dim() > 1), self.widen.out_features)"
 
 NET = Exercise(
     lesson.check_feed_forward,
@@ -256,7 +256,7 @@ NET = Exercise(
         (gives(f"{FORMULA} / 0"), "(some step divides by 0"),
         (gives(f"2 * {FORMULA}"), "Want narrow(relu(widen(x)))"),
         (gives(f"{FORMULA}.view(len(x), -1, x.size(-1))"), "is invalid for input of size 6"),
-        (gives(f"{FORMULA} * (1 if x.dim() > 1 else 2)"), "batch and time: result[0]"),
+        (gives(f"{FORMULA} * (1 if x.dim() > 1 else 2)"), "is another): result[0] (feature 0)"),
         (gives(f"{FORMULA}.view(2, 5, 6)"), "right for a batch, but for other sizes"),
         (net("self.dropout(", "nn.functional.dropout(", "relu())", "relu(), self.dropout.p)"),
          "still works in eval"),
@@ -280,7 +280,7 @@ NET = Exercise(
         (net("return self", "self.dropout.p = 0.0\n        return self"), "the dropout rate of"),
         (net("return self", "self.eval()\n        return self"), "the mode (train or eval)"),
         (gives(f"{FORMULA}.detach()"), "no gradient reaches any of the arguments"),
-        (net(HIDDEN, f"{HIDDEN}.detach()"), "no gradient reaches `net.widen"),
+        (net(HIDDEN, f"{HIDDEN}.detach()"), "no gradient reaches `widen.weight` and"),
         (net("self.widen(x)", "self.widen(x.data)"), "no gradient reaches `x`"),
         (net("nn.Dropout(dropout)", "nn.Dropout(dropout); self.widen.requires_grad_(False)"),
          "is frozen"),
