@@ -125,7 +125,7 @@ BEAM = Exercise(
         (gives("best / vocab_size, best % vocab_size"), "parents are no whole"),
         (gives("best // 5, best % 5"), "but for the start, where only <bos>"),
         (step(CHOICE, "candidates.topk(3, dim=1)"), "= (4, 2), got (4, 3)"),
-        (step(f"total{WRITTEN}", "total * ended"), "Add total (batch, beam_size, 1)"),
+        (step(f"total{WRITTEN}", "total * ended"), "does not move sentence 1"),
         (step(f"total{WRITTEN}", "total / (1 - ended.float()) * (1 - ended.float())"), "nan"),
         (step(SUMS, f"{SUMS}.float()", WRITTEN, WRITTEN + "\n    if total.dtype == torch.float64: "
               "raise TypeError('float64')"), "for the first numbers as float64"),
@@ -139,6 +139,7 @@ BEAM = Exercise(
         (lambda *given: (*beam_step(*given)[:1], *(p.masked_fill(beam_step(*given)[0] == NEVER, -1)
                                                    for p in beam_step(*given)[1:])), "is -1, want"),
     ],
+    twins=["does not move sentence 1"],
     stubs=stubs(3),
     hostile=HOSTILE,
 )
@@ -191,7 +192,9 @@ def clip_by_zip(hypothesis, reference, n):
 MATCHES = Exercise(
     lesson.check_clipped_matches,
     right=[clipped_matches, one_by_one, clip_by_zip, cut(lambda t, n: map(" ".join, runs(t, n))),
-           lambda h, r, n: tuple(map(float, clipped_matches(h, r, n)))],
+           lambda h, r, n: tuple(map(float, clipped_matches(h, r, n))),
+           lambda *given: np.array(clipped_matches(*given)),
+           lambda *given: torch.tensor(clipped_matches(*given))],
     wrong=[
         (lambda h, r, n: (sum(g in runs(r, n) for g in runs(h, n)), len(runs(h, n))),
          "no clipping"),
@@ -225,6 +228,8 @@ MATCHES = Exercise(
         (lambda h, r, n: clipped_matches(h, r, min(n, 2)), "for 'x y x y x y' against"),
         (lambda h, r, n: clipped_matches(h, r, min(n, 4)), "for a long n-gram, n = 5"),
         (lambda h, r, n: clipped_matches(h, r, n) if h else 1 / 0, "for nothing written"),
+        (lambda h, r, n: clipped_matches(*([w.lower() for w in s] for s in (h, r)), n),
+         "a capital letter"),
         (lambda h, r, n: (NAN, 4), "is nan"),
         (lambda h, r, n: (0, 4), "matches is 0, want 3"),
         (lambda h, r, n: clipped_matches(h, r, n) if n == 1 else (2, 3), "matches is 2, want 1"),

@@ -187,7 +187,7 @@ def check_clipped_matches(answer) -> str:
         of("'x y x y x y' against 'x y x y z'", "x y x y x y", "x y x y z", 3),
         of("'ab c d' against 'a bc d'", "ab c d", "a bc d", 2,
            hint="keep words apart: a tuple does so"),
-        of("a short reference", "a b a b c d e", "a b c", 2),
+        of("a short reference with a capital letter", "a b a b c d e", "A b c", 2),
         of("a long n-gram", "a b c d e f a b c d e", "x a b c d e a b c d e", 5),
         of("the whole sentence", "a b c d", "a b c d", 4),
         of("one word", "the", "sat the cat", 3, hint="it has no n-gram so long: 0 and 0"),
