@@ -27,16 +27,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, call, run, unchanged
-from utils.checks.results import (
-    TOLERANCE,
-    Axes,
-    difference,
-    far,
-    is_float,
-    kind_of_dtype,
-    nonfinite,
-)
+from utils.checks.core import Mistake, call, describe, run, unchanged
+from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
 from utils.checks.surroundings import random_states, seed_all
 
 
@@ -149,9 +141,15 @@ class Trial:
         return lambda *given: self.answer(**dict(zip(self.names, given)))
 
     def right(self, one: Case):
-        """What the truth gives."""
+        """What the truth gives; it may be computed from the learner's own maps."""
         seed_all(1)
-        return self.truth(*one.args)
+        try:
+            return self.truth(*one.args)
+        except RuntimeError as error:
+            if any(isinstance(argument, nn.Module) for argument in one.args):
+                raise Mistake(f"for {one.words} the parts of your module do not fit one another: "
+                              f"{describe(error)}") from error
+            raise
 
     def complaint(self, got, want) -> str:
         """What is wrong with one result, '' if nothing."""
@@ -180,7 +178,9 @@ class Trial:
             elif likes[place] == (True, True) and all(fits[:place]) and message not in most_fit:
                 if has_many and 2 * sum(in_wrong) >= len(in_wrong):
                     most_fit.append(message)
-        for fit, prefix in ((all_fit, ""), (most_fit, f"for {cases[place].words}: ")):
+        partly = (f"for {cases[place].words}, though not in all cases, the result is that of a "
+                  "slip: ")
+        for fit, prefix in ((all_fit, ""), (most_fit, partly)):
             if len(fit) == 1:
                 raise Mistake(prefix + fit[0])
             if fit:
@@ -276,7 +276,8 @@ class Trial:
             if not all(isinstance(part, Tensor) for part in (a, b, c, d)) or a.shape != c.shape:
                 continue
             its_axes = self.axes.get(output, ())[-c.dim():]
-            if kind_of_dtype(c) == "whole" or (axis and axis not in its_axes):
+            is_whole = not is_float(c) and c.dtype != torch.bool
+            if is_whole or (axis and axis not in its_axes):
                 continue
             dim = its_axes.index(axis) if axis else None
             moved, must = moves(a, b, dim), moves(c, d, dim)
@@ -449,6 +450,8 @@ def judge_dropped(draw: Callable[[], Tensor], rate: float, where: str) -> None:
     values, again = draw(), draw()
     zeros = values == 0
     share, kept = zeros.double().mean().item(), values[~zeros]
+    if share == 0 and far(kept, torch.ones_like(kept), 1e-4).any():
+        raise Mistake(f"in training {where} changes, but no entry becomes 0: want nn.Dropout")
     if share == 0:
         raise Mistake(f"in training nothing is dropped from {where}")
     if share == 1:

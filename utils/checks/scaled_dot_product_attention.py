@@ -410,6 +410,10 @@ def head_mistakes(order: tuple[int, ...]) -> list[tuple[Callable, str]]:
          "wrong way round: True means may look"),
         (weighed(lambda x, q, k, m: shares(q, k, None) * (1 if m is None else m)), "words are "
          "hidden after the softmax, and rows do not sum to 1 any more"),
+        (weighed(lambda x, q, k, m: shares(q, k, causal_mask(x.size(-2)))), "a causal mask is "
+         "built in, and the argument `mask` has no part: hand on the mask that comes"),
+        (weighed(lambda x, q, k, m: shares(q, k, causal_mask(x.size(-2)) if m is None else m)),
+         "a causal mask is built in: without a mask each word sees all words"),
         (lambda x, q, k, v, m: (shares(q, k, None) @ v, shares(q, k, m)), "the weights obey the "
          "mask, the context does not"),
     ]
