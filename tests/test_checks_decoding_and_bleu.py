@@ -123,8 +123,10 @@ BEAM = Exercise(
         (gives("(best // vocab_size).float(), best % vocab_size"), "the parents are float"),
         (gives("best // vocab_size, best.float() % vocab_size"), "want torch.int64 of words"),
         (gives("best / vocab_size, best % vocab_size"), "parents are no whole"),
+        (gives("(best // vocab_size).squeeze(1), best % vocab_size"), "= (2, 1), got (2,)"),
+        (gives("(best // vocab_size).squeeze(), best % vocab_size"), "= (1, 3), got (3,)"),
         (gives("best // 5, best % 5"), "but for the start, where only <bos>"),
-        (step(CHOICE, "candidates.topk(3, dim=1)"), "= (4, 2), got (4, 3)"),
+        (step(CHOICE, "candidates.topk(3, dim=1)"), "= (2, 1), got (2, 3)"),
         (step(f"total{WRITTEN}", "total * ended"), "does not move sentence 1"),
         (step(f"total{WRITTEN}", "total / (1 - ended.float()) * (1 - ended.float())"), "nan"),
         (step(SUMS, f"{SUMS}.float()", WRITTEN, WRITTEN + "\n    if total.dtype == torch.float64: "

@@ -38,6 +38,7 @@ def check_beam_step(answer) -> str:
         first,
         case("nobody ended", total, torch.zeros_like(ended), p),
         case("one sentence alone in its batch", total[1:], ended[1:], p[1:]),
+        case("one beginning for each sentence", total[:, 1:2], ended[:, 1:2], p[:, 1:2]),
         case("the start, where only <bos> is open", start, four, wide,
              hint="a total of -inf stays out"),
         case("totals of -2000", total - 2000, ended, p, hint="e to that power is 0: add "

@@ -315,7 +315,7 @@ def check_rotate(answer) -> str | None:
     agree(answer, rotate if is_near else of_halves, [
         case("2 sentences, 3 heads, 7 tokens, d_k 10", x),
         case("start 3", x, 3, hint="token t has position start + t"),
-        case("start 40", x, 40, hint="token t has position start + t"),
+        case("start 300", x, 300, hint="token t has position start + t"),
         case("33 tokens of d_k 6 from 5", torch.randn(1, 2, 33, 6), 5),
         case("no batch and no heads", x[0, 0], 0, hint=ends),
         case("three axes", x[:, 0], 0, hint=ends),
