@@ -96,7 +96,8 @@ def agree(
         cases.append(as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
-        raise Mistake(f"{answered[0]}. {cases[0].hint}".rstrip(". "))
+        hint = cases[0].hint if " raised " in str(answered[0]) else ""
+        raise Mistake(f"{answered[0]}. {hint}".rstrip(". "))
     wants = [trial.right(one) for one in cases]
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
