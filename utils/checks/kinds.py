@@ -424,13 +424,14 @@ def pulls(function: Callable, args: tuple, names: list[str]) -> dict:
         return found
     seed_all(1)
     results = as_list(run(function, args))
+    leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}    # if not frozen
     draws = torch.Generator().manual_seed(1)
     for place, result in enumerate(results):
         if not is_float(result):
             continue
         weights = torch.randn(result.shape, generator=draws, dtype=torch.float64)
         arrived = [None] * len(leaves)
-        if result.requires_grad:
+        if leaves and result.requires_grad:
             arrived = torch.autograd.grad(
                 (result * weights.to(result.dtype)).sum(), list(leaves.values()),
                 retain_graph=True, allow_unused=True)

@@ -104,7 +104,6 @@ def state_of(module: nn.Module) -> dict[str, dict[str, Any]]:
     return {
         "dropout rate": {n: getattr(part, "p", None) for n, part in parts},
         "hooks": {n: [len(getattr(part, hooks)) for hooks in HOOKS] for n, part in parts},
-        "requires_grad": {n: p.requires_grad for n, p in module.named_parameters()},
         "weights": {n: p.detach().clone() for n, p in module.named_parameters()},
         "mode (train or eval)": {n: part.training for n, part in parts},
     }
