@@ -264,7 +264,10 @@ class Trial:
         return ""
 
     def stray(self, one: Case, other: Case, name: str, words: str, axis: str) -> tuple[str, str]:
-        """What one change of an argument moves in the answer against the truth: too much, less."""
+        """What one change of an argument moves in the answer against the truth: too much, less.
+
+        Whole numbers are choices, which may or may not stay where what they come from moves.
+        """
         results = [as_list(self.ask(one)), as_list(self.ask(other))]
         wants = [as_list(self.right(one)), as_list(self.right(other))]
         if any(len(part) != len(self.outputs) for part in (*results, *wants)):
@@ -274,7 +277,8 @@ class Trial:
             if not all(isinstance(part, Tensor) for part in (a, b, c, d)) or a.shape != c.shape:
                 continue
             its_axes = self.axes.get(output, ())[-c.dim():]
-            if axis and axis not in its_axes:
+            is_whole = not is_float(c) and c.dtype != torch.bool
+            if is_whole or (axis and axis not in its_axes):
                 continue
             dim = its_axes.index(axis) if axis else None
             moved, must = moves(a, b, dim), moves(c, d, dim)
@@ -422,13 +426,14 @@ def pulls(function: Callable, args: tuple, names: list[str]) -> dict:
         return found
     seed_all(1)
     results = as_list(run(function, args))
+    leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}    # if not frozen
     draws = torch.Generator().manual_seed(1)
     for place, result in enumerate(results):
         if not is_float(result):
             continue
         weights = torch.randn(result.shape, generator=draws, dtype=torch.float64)
         arrived = [None] * len(leaves)
-        if result.requires_grad:
+        if leaves and result.requires_grad:
             arrived = torch.autograd.grad(
                 (result * weights.to(result.dtype)).sum(), list(leaves.values()),
                 retain_graph=True, allow_unused=True)

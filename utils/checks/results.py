@@ -21,6 +21,8 @@ def difference(got, want, outputs: list[str], axes: Axes, tolerance: float | Non
     an array or a tensor, whole numbers of any width.
     """
     if isinstance(want, tuple) and len(outputs) == len(want) > 1:
+        if isinstance(got, Tensor | np.ndarray) and not any(isinstance(w, Tensor) for w in want):
+            got = got.tolist()
         if not isinstance(got, tuple | list) or len(got) != len(want):
             return f"want {len(want)} results, `return {', '.join(outputs)}`, got {kind_of(got)}"
         pairs = zip(got, want, outputs)
