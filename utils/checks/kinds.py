@@ -7,6 +7,7 @@ and is named only if it gives what the answer gives in every case.
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import math
 import numbers
@@ -17,8 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, call, run
-from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
+from utils.checks.core import Mistake, call, class_of_module, run
+from utils.checks.results import (
+    TOLERANCE,
+    Axes,
+    difference,
+    far,
+    is_float,
+    kind_of,
+    nonfinite,
+)
 from utils.checks.surroundings import random_states, seed_all
 
 
@@ -105,6 +114,37 @@ def forward(module: nn.Module, *given):
     Its weights count as arguments, and what its forward leaves changed in it is named.
     """
     return run(module, given)
+
+
+def only(answer: Callable, place: int, names: Sequence[str]) -> Callable:
+    """One of several results of an answer, so that `agree` can judge them one after another.
+
+    names: of all the results, as the message about a wrong number of them shows.
+    """
+    if not callable(answer):
+        call(answer)
+
+    @functools.wraps(answer, updated=())
+    def part(*given, **named):
+        results = run(answer, given, named)
+        if not isinstance(results, tuple | list) or len(results) != len(names):
+            raise Mistake(f"want {len(names)} results, `return {', '.join(names)}`, got "
+                          f"{kind_of(results)}")
+        return results[place]
+
+    return part
+
+
+def built(answer, *sizes) -> nn.Module:
+    """The module that a learner's class, or a function that makes one, gives for these sizes."""
+    if isinstance(answer, nn.Module):
+        raise Mistake("hand over the class itself, not a module made from it")
+    if isinstance(answer, type) and issubclass(answer, nn.Module):
+        class_of_module(answer)
+    net = call(answer, *sizes)
+    if not isinstance(net, nn.Module):
+        raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    return net
 
 
 class Trial:
@@ -263,15 +303,17 @@ class Trial:
         got = pulls(self.by_name(one.args), one.args, self.names)
         lost: dict[str, list[str]] = {}
         other = []
+        want = {k: p for k, p in want.items() if p is not None and p.isfinite().all()}
+        largest = max((p.abs().max().item() for p in want.values() if p.numel()), default=0.0)
         for key, pull in want.items():
             output, name = key
-            if pull is None or not pull.isfinite().all():
-                continue
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
-            if pull.any() and not found.any():
+            rounding = TOLERANCE[pull.dtype] * largest
+            if pull.abs().gt(rounding).any() and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
-            elif far(found, pull, 100 * TOLERANCE[pull.dtype]).any():
+            elif (far(found, pull, 100 * TOLERANCE[pull.dtype])
+                  & ~((found - pull).abs() <= rounding)).any():
                 other.append(name)
         if lost:
             raise Mistake(self.no_gradient(lost, {name for _, name in want}))
