@@ -275,7 +275,7 @@ class Trial:
                 less = less or f"`{name}` has no part in {output}: another `{name}` gives the same"
             elif axis and moved - must:
                 much = much or (f"a change in {words} moves {axis} {min(moved - must)}{where}, and "
-                                f"must not: print the shapes, which step mixes {axis}s?")
+                                "must not: print the shapes, which step mixes them?")
             elif axis and must - moved:
                 less = less or (f"a change in {words} does not move {axis} {min(must - moved)}"
                                 f"{where}, and must: where does `{name}` come in?")
@@ -303,20 +303,22 @@ class Trial:
         got = pulls(self.by_name(one.args), one.args, self.names)
         lost: dict[str, list[str]] = {}
         other = []
-        want = {k: p for k, p in want.items() if p is not None and p.isfinite().all()}
-        largest = max((p.abs().max().item() for p in want.values() if p.numel()), default=0.0)
+        want = {k: p for k, p in want.items() if p is not None and p.numel() and p.isfinite().all()}
+        largest = max((p.abs().max().item() for p in want.values()), default=0.0)
+        pulling = set()
         for key, pull in want.items():
             output, name = key
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
             rounding = TOLERANCE[pull.dtype] * largest
-            if pull.abs().gt(rounding).any() and not found.any():
+            pulling |= {name} if (pull.abs() > rounding).any() else set()
+            if name in pulling and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
             elif (far(found, pull, 100 * TOLERANCE[pull.dtype])
                   & ~((found - pull).abs() <= rounding)).any():
                 other.append(name)
         if lost:
-            raise Mistake(self.no_gradient(lost, {name for _, name in want}))
+            raise Mistake(self.no_gradient(lost, pulling))
         if other:
             raise Mistake(f"the values are right for {one.words}, but the gradient at `{other[0]}` "
                           "is not: a part of the way is cut off (detach(), no_grad, .data) or "
