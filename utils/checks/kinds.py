@@ -331,7 +331,9 @@ class Trial:
     def no_gradient(self, lost: dict[str, list[str]], names: set[str]) -> str:
         """The message about arguments that no gradient reaches."""
         whole = len(lost) == len(names) and len(lost) > 1
-        reached = "any of the arguments" if whole else " and ".join(f"`{n}`" for n in lost)
+        reached = " and ".join(f"`{n}`" for n in list(lost)[:3])
+        reached = "any of the arguments" if whole else reached + (
+            f" and {len(lost) - 3} more" if len(lost) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
         start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
