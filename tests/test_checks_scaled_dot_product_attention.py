@@ -1,48 +1,48 @@
 """The checks of lesson 07 accept right answers and name each wrong one."""
 
-import judging
-import pytest
 import torch
 import torch.nn.functional as F
-from judging import endless, fails, passes, refuses, tells_apart
+from judging import Answers, Exercise, endless, fails, mutant
 from torch import nn
 
 from utils import attention
+from utils.attention import SelfAttention, causal_mask, scaled_dot_product_attention
 from utils.checks import scaled_dot_product_attention as lesson
 
 NAN = float("nan")
-N_HEADS = lesson.N_HEADS
+
+# ---- 7.1 ----
+
+SCALE, SOFT, MIX = "(q / d_k**0.5)", "masked_softmax(scores, mask)", "weights @ v, weights"
 
 
-def weigh(divide=None, spread=None, mix=None, hide=attention.masked_softmax):
-    """An answer to 7.1 of which one step is replaced."""
-
-    def answer(q, k, v, mask=None):
-        scores = q @ k.transpose(-2, -1)
-        scores = divide(scores, q, k, v) if divide else scores / q.size(-1) ** 0.5
-        weights = spread(scores) if spread else hide(scores, mask)
-        return (mix(weights, scores, k, v) if mix else weights @ v), weights
-
-    return answer
+def att(*texts):
+    return mutant(scaled_dot_product_attention, *texts)
 
 
 def by(number):
-    """An answer to 7.1 that divides the scores by another number."""
-    return weigh(divide=lambda scores, q, k, v: scores / number(q, k, v))
+    """Scores divided by another number."""
+    return att(SCALE, f"(q / ({number}))")
 
 
-def lengths(q, k, v):
-    return q.norm(dim=-1, keepdim=True) * k.norm(dim=-1).unsqueeze(-2)
+def spread(text):
+    """Other weights, whatever the mask."""
+    return att(SOFT, text)
 
 
-def hidden(hide):
-    """An answer to 7.1 that is right without a mask and hides keys in another way with one."""
-    return weigh(hide=lambda s, mask: s.softmax(-1) if mask is None else hide(s, mask))
+def hides(text):
+    """Right without a mask; hides keys in another way with one."""
+    return att(SOFT, f"scores.softmax(-1) if mask is None else {text}")
+
+
+def mix(text):
+    """Another context."""
+    return att(MIX, f"{text}, weights")
 
 
 def attention_by_torch(q, k, v, mask=None):
     context = F.scaled_dot_product_attention(q, k, v, mask)
-    seen = torch.eye(k.size(-2)).expand(*k.shape[:-1], k.size(-2))
+    seen = torch.eye(k.size(-2), dtype=v.dtype).expand(*k.shape[:-1], k.size(-2))
     return context, F.scaled_dot_product_attention(q, k, seen, mask).nan_to_num()
 
 
@@ -54,21 +54,20 @@ def attention_by_einsum(q, k, v, mask=None):
     return [torch.einsum("...ts,...sd->...td", weights, v), weights]
 
 
-def by_fixed_axes(q, k, v, mask=None):
-    weights = attention.masked_softmax(q @ k.transpose(2, 3) / q.size(3) ** 0.5, mask)
-    return weights @ v, weights
-
-
 def by_bare_exp(q, k, v, mask=None):
     scores = (q @ k.transpose(-2, -1) / q.size(-1) ** 0.5).exp()
     scores = scores if mask is None else scores * mask
-    weights = scores / scores.sum(-1, keepdim=True)
-    weights = weights if mask is None else weights.nan_to_num()
+    weights = scores / scores.sum(-1, keepdim=True).clamp(min=1e-30)
     return weights @ v, weights
 
 
-def swapped_results(q, k, v, mask=None):
-    return attention.scaled_dot_product_attention(q, k, v, mask)[::-1]
+def by_the_mean(q, k, v, mask=None):
+    """A softmax that subtracts the mean of a row, not its largest score."""
+    if mask is not None:
+        return scaled_dot_product_attention(q, k, v, mask)
+    scores = q @ k.transpose(-2, -1) / q.size(-1) ** 0.5
+    powers = (scores - scores.mean(-1, keepdim=True)).exp()
+    return powers / powers.sum(-1, keepdim=True) @ v, powers / powers.sum(-1, keepdim=True)
 
 
 def by_keys_on_the_left(q, k, v, mask=None):
@@ -76,121 +75,164 @@ def by_keys_on_the_left(q, k, v, mask=None):
     return weights.transpose(-2, -1) @ v, weights
 
 
-def context_without_mask(q, k, v, mask=None):
-    open_context, _ = attention.scaled_dot_product_attention(q, k, v)
-    return open_context, attention.scaled_dot_product_attention(q, k, v, mask)[1]
+def changes_input(q, k, v, mask=None):
+    q[0] = 0.0
+    return scaled_dot_product_attention(q, k, v, mask)
 
 
-def context_halved_by_mask(q, k, v, mask=None):
-    context, weights = attention.scaled_dot_product_attention(q, k, v, mask)
-    return (context if mask is None else context / 2), weights
+LARGE = "a large negative number is not -inf"
+ATTENTION = Exercise(
+    lesson.check_scaled_dot_product_attention,
+    right=[scaled_dot_product_attention, attention_by_torch, attention_by_einsum,
+           lambda *, q, k, v, mask: scaled_dot_product_attention(q, k, v, mask)],
+    wrong=[
+        (by("1"), "not divided"),
+        (by("d_k"), "by d_k itself"),
+        (by("d_k ** 1 / 2"), "binds tighter"),
+        (by("(3 * d_k) ** 0.5"), "√d_model"),
+        (by("v.size(-1) ** 0.5"), "√d_v"),
+        (by("k.size(-2) ** 0.5"), "√src_len"),
+        (by("q.size(-2) ** 0.5"), "√tgt_len"),
+        (by("q.size(1) ** 0.5"), "√q.size(1)"),
+        (by("d_k ** -0.5"), "multiplied by √d_k"),
+        (att(f"{SCALE} @ k.transpose(-2, -1)", "F.normalize(q, dim=-1) @ F.normalize(k, dim=-1).mT",
+             "d_k = q", "from torch.nn import functional as F; d_k = q"), "cosine"),
+        (by("16**0.5"), "though not in all cases"),
+        (by("8**0.5"), "Is a size written into your code?"),
+        (spread("scores.softmax(-2)"), "over the queries"),
+        (spread("scores.softmax(1)"), "axis 1"),
+        (spread("scores.softmax(0)"), "axis 0"),
+        (att(SCALE, "q", SOFT, f"{SOFT} / d_k**0.5"), "after the softmax, so"),
+        (spread("scores"), "these are the scores"),
+        (att(SCALE, "q", SOFT, "scores"), "these are the products"),
+        (spread("scores.exp()"), "these are the powers"),
+        (spread(f"{SOFT}.softmax(-1)"), "taken twice"),
+        (spread("scores.sigmoid()"), "sigmoid"),
+        (spread("scores / scores.sum(-1, keepdim=True)"), "by their sum"),
+        (spread("scores.log_softmax(-1)"), "log_softmax"),
+        (spread("scores.abs()"), "row of weights sums to"),
+        (spread("(scores ** 2).softmax(-1)"), "rows of weights sum to 1, but"),
+        (by_the_mean, "but for scores of some thousands: context"),
+        (spread("scores / 0"), "inf - inf"),
+        (mix("weights @ k"), "mix the keys"),
+        (mix("scores @ v"), "mixes with the scores"),
+        (mix("q @ k.mT @ v"), "mixes with q·k"),
+        (mix("v.mean(-2, keepdim=True).expand(*weights.shape[:-1], v.size(-1))"), "plain mean"),
+        (mix("2 * weights @ v"), "the weights are right, the context is not: want"),
+        (mix("weights @ v / 0"), "some step divides by 0"),
+        (mix("(weights @ v).sum(0)"), "of context"),
+        (att(MIX, "weights @ v, weights.sum(-3)"), "of weights"),
+        (att(MIX, "weights, weights @ v"), "wrong order"),
+        (att(MIX, "weights @ v"), "two tensors"),
+        (by_keys_on_the_left, "one row for each key"),
+        (hides("scores.softmax(-1)"), "changes nothing"),
+        (hides("masked_softmax(scores, ~mask)"), "wrong way round"),
+        (hides("scores.softmax(-1) * mask"), "set to 0 after the softmax"),
+        (hides("(scores * mask).softmax(-1)"), "still gets a share: want -inf"),
+        (hides("(scores + mask).softmax(-1)"), "added as 0 and 1"),
+        (hides("scores.masked_fill(~mask, -1.0).softmax(-1)"), "-1 is an ordinary score"),
+        (hides("scores.masked_fill(~mask, -3.0).softmax(-1)"), "gets up to"),
+        (hides("scores * float('nan')"), "but for a mask (only `mask` is another): context"),
+        (mix("scores.softmax(-1) @ v"), "the context does not"),
+        (mix("weights @ v / (1 if mask is None else 2)"), "is another): the weights are right"),
+        (hides("scores.masked_fill(~mask, -torch.inf).softmax(-1)"), "gets nan"),
+        (hides("scores.masked_fill(~mask, -30.0).softmax(-1)"), LARGE),
+        (hides("scores.masked_fill(~mask, -1e4).softmax(-1)"), LARGE),
+        (hides("scores.masked_fill(~mask, -1e9).softmax(-1)"), LARGE),
+        (hides("(scores.softmax(-1) * mask) / (scores.softmax(-1) * mask).sum(-1, keepdim=True)"
+               ".clamp(min=1e-30)"), "too late to hide"),
+        (hides("masked_softmax(scores, mask.view(2, 1, 5, 7))"), "but for a mask for a single"),
+        (att("k.transpose(-2, -1)", "k.transpose(2, 3)"), "Count axes from the end"),
+        (by_bare_exp, "Exp() leaves the range"),
+        (mix("(weights @ v).squeeze(-2)"), "one query and d_k = 5: want shape"),
+        (att("require_mask(mask, scores)", "mask = scores[..., :1, :] * 0 == 0 if mask is None "
+             "else mask; mask = mask & torch.ones_like(scores).tril().bool()"),
+         "no more"),
+        (att("require_mask(mask, scores)", "mask = torch.ones_like(scores).tril().bool() if mask "
+             "is None else mask"), "causal mask is built in: without"),
+        (att(SCALE, "(q.detach() / d_k**0.5)"), "no gradient reaches `q`"),
+        (att("k.transpose(-2, -1)", "k.data.transpose(-2, -1)"), "no gradient reaches `k`"),
+        (mix("weights @ v.detach()"), "no gradient reaches `v`"),
+        (mix("weights.detach() @ v"), "no gradient reaches `q` and `k` from context"),
+        (att(MIX, "(weights @ v).detach(), weights.detach()"), "any of the arguments"),
+        (att(MIX, "(weights @ v).float(), weights"), "want torch.float64"),
+        (att(MIX, "weights @ v, weights @ v"), "of weights (sentence, head, query, key) ="),
+        (changes_input, "in place"),
+    ],
+    twins=[LARGE],
+    hostile=[lambda *given: 7, lambda *given: torch.tensor(NAN)],
+)
 
 
-def triangle_by_positions(seq_len):
-    positions = torch.arange(seq_len)
-    return positions.unsqueeze(1) >= positions
+# ---- 7.2 ----
+
+ONES = "torch.ones(seq_len, seq_len, dtype=torch.bool).tril()"
 
 
-def triangle_by_loops(seq_len):
-    return torch.tensor([[j <= i for j in range(seq_len)] for i in range(seq_len)])
-
-
-def ones(seq_len):
-    return torch.ones(seq_len, seq_len, dtype=torch.bool)
+def mask(text):
+    return mutant(causal_mask, ONES, text.replace("ONES", ONES.removesuffix(".tril()")))
 
 
 def one_missing(row, column):
     def answer(seq_len):
-        mask = ones(seq_len).tril()
-        mask[row, column] = False
-        return mask
+        found = causal_mask(seq_len)
+        found[row, column] = False
+        return found
 
     return answer
 
 
-def split_by(q, k, v, mask=None):
-    """Right for d_k = 8 only."""
-    weights = attention.masked_softmax(q @ k.transpose(-2, -1) / 8**0.5, mask)
-    return weights @ v, weights
+MASK = Exercise(
+    lesson.check_causal_mask,
+    right=[causal_mask, mask("~ONES.triu(1)"),
+           mask("torch.arange(seq_len).unsqueeze(1) >= torch.arange(seq_len)"),
+           mask("torch.tensor([[j <= i for j in range(seq_len)] for i in range(seq_len)])")],
+    wrong=[
+        (mask("ONES.tril(-1)"), "without the diagonal"),
+        (mask("ONES.triu()"), "swapped"),
+        (mask("ONES.triu(1)"), "exchanged"),
+        (mask("torch.ones(seq_len, seq_len).tril()"), "multiply scores"),
+        (mask("torch.full((seq_len, seq_len), -torch.inf).triu(1)"), "to add to the scores"),
+        (mask("torch.ones(seq_len, seq_len, dtype=torch.long).tril()"), "whole numbers"),
+        (mask("ONES.tril().unsqueeze(0)"), "two axes"),
+        (mask("ONES"), "the future too"),
+        (mask("~ONES"), "no position may look"),
+        (mask("torch.eye(seq_len, dtype=torch.bool)"), "only itself"),
+        (mask("ONES.tril(1)"), "position 0 sees position 1"),
+        (mask("ONES.tril().triu(-2)"), "position 3 does not see position 0"),
+        (one_missing(-1, -1), "i == j open"),
+        (mask("torch.ones(6, 6, dtype=torch.bool).tril()"), "Is a size or a number written"),
+        (mask("ONES.tril() if seq_len == 6 else ONES"), "but for 9 positions: position 0"),
+        (mask("ONES[0]"), "got (6,)"),
+    ],
+)
 
 
-def squeezed(q, k, v, mask=None):
-    context, weights = attention.scaled_dot_product_attention(q, k, v, mask)
-    return context.squeeze(-2), weights
+# ---- 7.3 and 7.5 ----
+
+MAPS = "q, k, v = self.query_map(x), self.key_map(x), self.value_map(x)"
+CALL = "scaled_dot_product_attention(q, k, v, mask)"
+SHARES = "masked_softmax(q @ k.mT / q.size(-1) ** 0.5, mask)"
+ROOT = "q.size(-1) ** 0.5"
 
 
-def renormalised(scores, mask):
-    hidden = scores.softmax(-1) * mask
-    return hidden / hidden.sum(-1, keepdim=True).clamp(min=1e-30)
+def head(*texts):
+    return mutant(SelfAttention, *texts)
 
 
-def always_causal(q, k, v, mask=None):
-    causal = torch.ones(q.size(-2), k.size(-2)).tril().bool()
-    return attention.scaled_dot_product_attention(q, k, v, causal if mask is None else mask)
+def weighed(text):
+    """A head with other weights, from q, k, x and mask."""
+    return head(f"return {CALL}", f"w = {text}\n        return w @ v, w")
 
 
-def detached(which):
-    """An answer to 7.1 that cuts off the gradient of q, k or v."""
-
-    def answer(*qkv, mask=None):
-        q, k, v = (t.detach() if name == which else t for name, t in zip("qkv", qkv))
-        return attention.scaled_dot_product_attention(q, k, v, qkv[3] if len(qkv) > 3 else mask)
-
-    return answer
+def mixed(text):
+    """A head with another context, from the weights w and from q, k, v, x."""
+    return head(f"return {CALL}", f"w = {SHARES}\n        return {text}, w")
 
 
-def head_with(forward, bias=False, shared=False, size=None):
-    """A class with the course's three maps and another forward(self, x, mask)."""
-
-    class Head(nn.Module):
-        def __init__(self, d_model, d_k):
-            super().__init__()
-            width = size or d_k
-            self.query_map = nn.Linear(d_model, width, bias=bias)
-            self.key_map = nn.Linear(d_model, width, bias=False)
-            if not shared:
-                self.value_map = nn.Linear(d_model, width, bias=False)
-
-        def forward(self, x, mask=None):
-            return forward(self, x, mask)
-
-    return Head
-
-
-def maps(head, x):
-    return head.query_map(x), head.key_map(x), head.value_map(x)
-
-
-def shares(q, k, mask=None, by=None):
-    scores = q @ k.transpose(-2, -1) / (q.size(-1) ** 0.5 if by is None else by)
-    return attention.masked_softmax(scores, mask)
-
-
-def weighed(change):
-    """A head of which `change(q, k, x, mask)` makes the weights."""
-
-    def forward(head, x, mask):
-        q, k, v = maps(head, x)
-        weights = change(q, k, x, mask)
-        return weights @ v, weights
-
-    return head_with(forward)
-
-
-def mixed(change):
-    """A head of which `change(weights, q, k, v, x)` makes the context."""
-
-    def forward(head, x, mask):
-        q, k, v = maps(head, x)
-        weights = shares(q, k, mask)
-        return change(weights, q, k, v, x), weights
-
-    return head_with(forward)
-
-
-def masked_by(hide):
+def masked_by(text):
     """A head that is right without a mask and hides in another way with one."""
-    return weighed(lambda q, k, x, mask: shares(q, k) if mask is None else hide(q, k, mask))
+    return weighed(f"{SHARES} if mask is None else {text}")
 
 
 class Packed(nn.Module):
@@ -201,60 +243,99 @@ class Packed(nn.Module):
         self.all = nn.Linear(d_model, 3 * d_k, bias=False)
 
     def forward(self, x, mask=None):
-        return attention.scaled_dot_product_attention(*self.all(x).chunk(3, dim=-1), mask)
+        return scaled_dot_product_attention(*self.all(x).chunk(3, dim=-1), mask)
 
 
 class Plain(nn.Module):
-    """A head of plain parameters, (d_model, d_k), and the formula written out."""
+    """A head of plain parameters, (d_model, d_k), in another order, and the formula written out."""
 
     def __init__(self, d_model, d_k):
         super().__init__()
-        self.a, self.b, self.c = (nn.Parameter(torch.randn(d_model, d_k) / 3) for _ in range(3))
+        self.c, self.a, self.b = (nn.Parameter(torch.randn(d_model, d_k) / 3) for _ in range(3))
 
     def forward(self, x, mask=None):
-        weights = shares(x @ self.a, x @ self.b, mask)
+        scores = (x @ self.a) @ (x @ self.b).mT / self.a.size(-1) ** 0.5
+        weights = attention.masked_softmax(scores, mask)
         return weights @ (x @ self.c), weights
 
 
-class Unused(attention.SelfAttention):
-    """A head of four matrices."""
-
-    def __init__(self, d_model, d_k):
-        super().__init__(d_model, d_k)
-        self.more = nn.Linear(d_model, d_k, bias=False)
-
-    def forward(self, x, mask=None):
-        return super().forward(x, mask)
+class Untouched(nn.Module):
+    ...
 
 
-def without_batch(head, x, mask):
-    q, k, v = maps(head, x)
-    weights = attention.masked_softmax(q.bmm(k.transpose(1, 2)) / q.size(-1) ** 0.5, mask)
-    return weights @ v, weights
+def seeded(seed):
+    return head("super().__init__()", f"super().__init__(); torch.manual_seed({seed})")
 
 
-def attend(head, x, mask):
-    return attention.scaled_dot_product_attention(*maps(head, x), mask)
+VALUE = "self.value_map = nn.Linear(d_model, d_k, bias=False)"
+HOSTILE_HEADS = [
+    None, 7, "head", nn.Linear, nn.Linear(2, 2), endless, fails, int,
+    head(CALL, "None"), head(CALL, "x.no_such_thing"), head(CALL, "7, 7"),
+]
+HEAD = Exercise(
+    lesson.check_self_attention,
+    right=[SelfAttention, Packed, Plain, *map(seeded, range(5)), weighed(SHARES)],
+    wrong=[
+        (SelfAttention(6, 8), "the class itself"),
+        (head("self.query_map = nn.Linear(d_model, d_k, bias=False)",
+              "self.query_map = nn.Linear(d_model, d_k)"), "has a bias"),
+        (head(VALUE, ""), "has no attribute"),
+        (head(VALUE, "", "self.value_map(x)", "self.key_map(x)"), "found 2"),
+        (head(VALUE, f"{VALUE}; self.more = nn.Linear(d_model, d_k, bias=False)"), "found 4"),
+        (head("d_model: int, d_k: int):", "d_model: int, d_k: int):\n        d_k = 8"),
+         "is a size written"),
+        (head(CALL, f"{CALL}[0]"), "want two results"),
+        (head(CALL, f"{CALL}[::-1]"), "wrong order"),
+        (head(CALL, "scaled_dot_product_attention(k, q, v, mask)"), "exchanged"),
+        (weighed("masked_softmax(q @ k.mT, mask)"), "not divided"),
+        (weighed(SHARES.replace(ROOT, "q.size(-1)")), "want its root"),
+        (weighed(SHARES.replace(ROOT, "x.size(-1) ** 0.5")), "√d_model"),
+        (weighed(SHARES.replace(ROOT, "8**0.5")), "(10, 3)"),
+        (weighed(SHARES.replace("k.mT", "q.mT")), "keys have their own"),
+        (weighed(f"(q @ k.mT / {ROOT}).softmax(-2)"), "axis -2"),
+        (weighed(f"q @ k.mT / {ROOT}"), "softmax is missing"),
+        (weighed(f"{SHARES} / {ROOT}"), "divides the weights"),
+        (weighed("masked_softmax(x @ x.mT / x.size(-1) ** 0.5, mask)"), "as they are"),
+        (weighed(f"2 * {SHARES}"), "sums to"),
+        (weighed(SHARES.replace("q @", "(q + 1) @")), "rows of weights sum to 1, but"),
+        (mixed("w @ k"), "mixes the keys"),
+        (mixed("w @ q"), "mixes the queries"),
+        (mixed("v"), "own value"),
+        (mixed("v.mean(-2, keepdim=True).expand_as(v)"), "plain mean"),
+        (mixed("2 * w @ v"), "the weights are right, the context is not"),
+        (mixed("w @ x"), "not the words x"),
+        (head("v, mask)", "v, None)"), "changes nothing"),
+        (head("v, mask)", "v, causal_mask(x.size(-2)))"), "has no part: hand on"),
+        (head("v, mask)", "v, causal_mask(x.size(-2)) if mask is None else mask)"),
+         "each word sees all words"),
+        (head("v, mask)", "v, None if mask is None else ~mask)"), "wrong way round"),
+        (masked_by(f"(q @ k.mT / {ROOT}).softmax(-1) * mask"), "after the softmax, and"),
+        (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -3.0).softmax(-1)"), "gets up to"),
+        (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -30.).softmax(-1)"),
+         "but for scores of some thousands (only `x` is another): a hidden"),
+        (mixed(f"(q @ k.mT / {ROOT}).softmax(-1) @ v"), "the context does not"),
+        (weighed(f"masked_softmax(q.bmm(k.transpose(1, 2)) / {ROOT}, mask)"),
+         "without a batch axis"),
+        (head(CALL, CALL.replace("(q,", "(q.detach(),")), "reaches `query_map.weight`"),
+        (head("self.value_map(x)", "self.value_map(x).detach()"), "reaches `value_map.weight`"),
+        (head(CALL, f"tuple(part.detach() for part in {CALL})"), "any of the arguments"),
+        (head(VALUE, f"{VALUE}; self.key_map.requires_grad_(False)"), "is frozen"),
+    ],
+    stubs=[Untouched, head(CALL, "..."), head(f"return {CALL}", "return ..., ...")],
+    hostile=HOSTILE_HEADS,
+    is_function=False,
+)
+MEMORY = Exercise(
+    lesson.check_head_from_memory,
+    right=[SelfAttention, Packed, Plain],
+    wrong=HEAD.wrong[:1],
+    stubs=[Untouched],
+    hostile=HOSTILE_HEADS,
+    is_function=False,
+)
 
 
-def frozen(head, x, mask):
-    q, k, v = maps(head, x)
-    context, weights = attention.scaled_dot_product_attention(q.detach(), k, v, mask)
-    return context, weights
-
-
-def cut_off(head, x, mask):
-    return tuple(part.detach() for part in attend(head, x, mask))
-
-
-def exchanged(head, x, mask):
-    q, k, v = maps(head, x)
-    return attention.scaled_dot_product_attention(k, q, v, mask)
-
-
-def open_context(head, x, mask):
-    q, k, v = maps(head, x)
-    return shares(q, k) @ v, shares(q, k, mask)
+# ---- 7.4 ----
 
 
 def by_hand(roll=-1, sharp=10.0, sky=True):
@@ -269,16 +350,7 @@ def by_hand(roll=-1, sharp=10.0, sky=True):
 
 def by_the_key():
     day, sky = torch.eye(11).split((7, 4))
-    return 4 * day, 4 * day.roll(1, 0), 3 * sky
-
-
-def by_loop():
-    w_q, w_k, w_v = torch.zeros(7, 11), torch.zeros(7, 11), torch.zeros(4, 11)
-    for d in range(7):
-        w_q[(d - 1) % 7, d], w_k[d, d] = 12, 1
-    for s in range(4):
-        w_v[s, 7 + s] = 1
-    return [w_q, w_k, w_v]
+    return [4 * day, 4 * day.roll(1, 0), 3 * sky]
 
 
 def changed(place, change):
@@ -300,255 +372,30 @@ def filled(rows, columns, value):
     return change
 
 
-ATTENTION, MASK, HEAD, YESTERDAY, MEMORY = (
-    lesson.check_scaled_dot_product_attention,
-    lesson.check_causal_mask,
-    lesson.check_self_attention,
+YESTERDAY = Exercise(
     lesson.check_yesterday,
-    lesson.check_head_from_memory,
+    right=[by_hand(), by_the_key, changed(0, lambda w: w.double())],
+    wrong=[
+        (by_hand(1), "finds tomorrow"),
+        (by_hand(0), "finds itself"),
+        (by_hand(-2), "2 days before it"),
+        (by_hand(sharp=2.0), "a sharper question"),
+        (by_hand(sharp=0.0), "all weights are equal"),
+        (by_hand(sky=False), "must stay in its place"),
+        (changed(0, filled(0, 8, 30.0)), "depend on the sky"),
+        (changed(0, filled(slice(None), 0, 0.0)), "from Sunday to Monday"),
+        (changed(2, lambda w: w.roll(-4, 1)), "last 4 numbers"),
+        (changed(0, lambda w: w.T), "want it turned"),
+        (changed(1, lambda w: w[:, :7]), "of W^K"),
+        (changed(1, lambda w: w * NAN), "plain numbers"),
+        (lambda: by_hand()()[:2], "three matrices"),
+    ],
+    stubs=[lambda: (..., ..., ...)],
+    hostile=[None, 7, fails, endless, lambda: None, lambda: 3, lambda: ("a", "b", "c"),
+             lambda: torch.ones(3), lambda x: x],
+    is_function=False,
 )
 
-RIGHT = [
-    (ATTENTION, attention.scaled_dot_product_attention),
-    (ATTENTION, attention_by_torch),
-    (ATTENTION, attention_by_einsum),
-    (ATTENTION, weigh()),
-    (MASK, attention.causal_mask),
-    (MASK, triangle_by_positions),
-    (MASK, triangle_by_loops),
-    (MASK, lambda n: ~ones(n).triu(1)),
-    (HEAD, attention.SelfAttention),
-    (HEAD, Packed),
-    (HEAD, head_with(attend)),
-    (MEMORY, attention.SelfAttention),
-    (MEMORY, Packed),
-    (MEMORY, Plain),
-    (YESTERDAY, by_hand()),
-    (YESTERDAY, by_the_key),
-    (YESTERDAY, by_loop),
-]
 
-# check, wrong answer, words of its own message
-WRONG = [
-    (ATTENTION, by(lambda q, k, v: 1), "not divided"),
-    (ATTENTION, by(lambda q, k, v: q.size(-1)), "by d_k itself"),
-    (ATTENTION, by(lambda q, k, v: q.size(-1) ** 1 / 2), "binds tighter"),
-    (ATTENTION, by(lambda q, k, v: (N_HEADS * q.size(-1)) ** 0.5), "√d_model"),
-    (ATTENTION, by(lambda q, k, v: v.size(-1) ** 0.5), "√d_v"),
-    (ATTENTION, by(lambda q, k, v: k.size(-2) ** 0.5), "√src_len"),
-    (ATTENTION, by(lambda q, k, v: q.size(-2) ** 0.5), "√tgt_len"),
-    (ATTENTION, by(lambda q, k, v: q.size(1) ** 0.5), "√n_heads"),
-    (ATTENTION, by(lambda q, k, v: q.size(-1) ** -0.5), "multiplied by √d_k"),
-    (ATTENTION, by(lengths), "cosine"),
-    (ATTENTION, weigh(spread=lambda s: s.softmax(-2)), "over the queries"),
-    (ATTENTION, weigh(spread=lambda s: s.softmax(1)), "axis 1"),
-    (ATTENTION, weigh(spread=lambda s: s.softmax(0)), "axis 0"),
-    (
-        ATTENTION,
-        weigh(
-            divide=lambda s, *_: s,
-            spread=lambda s: s.softmax(-1) / lesson.D_K**0.5,
-        ),
-        "after the softmax, so",
-    ),
-    (ATTENTION, weigh(spread=lambda s: s), "these are the scores"),
-    (ATTENTION, weigh(divide=lambda s, *_: s, spread=lambda s: s), "these are the products"),
-    (ATTENTION, weigh(spread=lambda s: s.exp()), "these are the powers"),
-    (ATTENTION, weigh(spread=lambda s: s.softmax(-1).softmax(-1)), "taken twice"),
-    (ATTENTION, weigh(spread=lambda s: s.sigmoid()), "sigmoid"),
-    (ATTENTION, weigh(spread=lambda s: s / s.sum(-1, keepdim=True)), "by their sum"),
-    (ATTENTION, weigh(spread=lambda s: s.log_softmax(-1)), "log_softmax"),
-    (ATTENTION, weigh(spread=lambda s: s.abs()), "row of weights sums to"),
-    (ATTENTION, weigh(spread=lambda s: (s**2).softmax(-1)), "rows sum to 1, but"),
-    (ATTENTION, weigh(spread=lambda s: s / 0), "division by 0"),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: w @ k), "mix the keys"),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: s @ v), "mixes with the scores"),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: s * lesson.D_K**0.5 @ v), "mixes with q·k"),
-    (
-        ATTENTION,
-        weigh(mix=lambda w, s, k, v: v.mean(-2, keepdim=True).expand(*w.shape[:-1], v.size(-1))),
-        "plain mean",
-    ),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: 2 * w @ v), "are right, the context is not"),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: w @ v / 0), "product with v"),
-    (ATTENTION, weigh(mix=lambda w, s, k, v: (w @ v).sum(0)), "of context"),
-    (ATTENTION, weigh(spread=lambda s: s.softmax(-1).sum(1), mix=lambda w, s, k, v: v),
-     "of weights"),
-    (ATTENTION, swapped_results, "wrong order"),
-    (ATTENTION, lambda q, k, v, mask=None: weigh()(q, k, v)[0], "two tensors"),
-    (ATTENTION, by_keys_on_the_left, "one row for each key"),
-    (ATTENTION, hidden(lambda s, m: s.softmax(-1)), "changes nothing"),
-    (ATTENTION, hidden(lambda s, m: attention.masked_softmax(s, ~m)), "wrong way round"),
-    (ATTENTION, hidden(lambda s, m: s.softmax(-1) * m), "set to 0 after the softmax"),
-    (ATTENTION, hidden(lambda s, m: (s * m).softmax(-1)), "still gets a share: want -inf"),
-    (ATTENTION, hidden(lambda s, m: (s + m).softmax(-1)), "added as 0 and 1"),
-    (ATTENTION, hidden(lambda s, m: s.masked_fill(~m, -1.0).softmax(-1)), "ordinary score"),
-    (ATTENTION, hidden(lambda s, m: s.masked_fill(~m, -3.0).softmax(-1)), "gets up to"),
-    (ATTENTION, hidden(lambda s, m: s * NAN), "has a visible key"),
-    (ATTENTION, context_without_mask, "the context does not"),
-    (ATTENTION, context_halved_by_mask, "with a mask the weights are right"),
-    (ATTENTION, hidden(lambda s, m: s.masked_fill(~m, -torch.inf).softmax(-1)), "gets nan"),
-    (ATTENTION, hidden(lambda s, m: s.masked_fill(~m, -1e9).softmax(-1)), "large negative"),
-    (ATTENTION, by_fixed_axes, "count axes from the end"),
-    (ATTENTION, by_bare_exp, "leaves the range"),
-    (MASK, lambda n: ones(n).tril(-1), "without the diagonal"),
-    (MASK, lambda n: ones(n).triu(), "swapped"),
-    (MASK, lambda n: ones(n).triu(1), "exchanged"),
-    (MASK, lambda n: torch.ones(n, n).tril(), "multiply scores"),
-    (MASK, lambda n: torch.full((n, n), -torch.inf).triu(1), "to add to the scores"),
-    (MASK, lambda n: torch.ones(n, n, dtype=torch.long).tril(), "whole numbers"),
-    (MASK, lambda n: ones(n).tril().unsqueeze(0), "two axes"),
-    (MASK, ones, "the future too"),
-    (MASK, lambda n: ~ones(n), "no position may look"),
-    (MASK, lambda n: torch.eye(n, dtype=torch.bool), "only itself"),
-    (MASK, lambda n: ones(n).tril(1), "position 0 sees position 1"),
-    (MASK, lambda n: ones(n).tril().triu(-2), "position 3 does not see position 0"),
-    (MASK, one_missing(-1, -1), "i == j open"),
-    (MASK, lambda n: ones(6).tril(), "want shape (seq_len, seq_len)"),
-    (MASK, lambda n: ones(n).tril() if n == 6 else ones(n), "wrong for 9"),
-    (MASK, lambda n: ones(n)[0], "got (6,)"),
-    (ATTENTION, split_by, "is a size written"),
-    (ATTENTION, squeezed, "one query: want shape"),
-    (ATTENTION, hidden(renormalised), "too late to hide"),
-    (ATTENTION, always_causal, "causal mask is built in"),
-    (ATTENTION, detached("q"), "no gradient reaches q"),
-    (ATTENTION, detached("k"), "no gradient reaches k"),
-    (ATTENTION, detached("v"), "no gradient reaches v"),
-    (HEAD, attention.SelfAttention(6, 8), "the class itself"),
-    (HEAD, head_with(attend, bias=True), "has a bias"),
-    (HEAD, head_with(attend, shared=True), "has no attribute"),
-    (HEAD, head_with(lambda h, x, m: attention.scaled_dot_product_attention(
-        h.query_map(x), h.key_map(x), h.key_map(x), m), shared=True), "found 2"),
-    (HEAD, Unused, "found 4"),
-    (HEAD, head_with(attend, size=8), "is a size written"),
-    (HEAD, head_with(lambda h, x, m: attend(h, x, m)[0]), "want two results"),
-    (HEAD, head_with(lambda h, x, m: attend(h, x, m)[::-1]), "wrong order"),
-    (HEAD, head_with(exchanged), "exchanged"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q, k, m, 1)), "not divided"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q, k, m, q.size(-1))), "want its root"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q, k, m, x.size(-1) ** 0.5)), "√d_model"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q, q, m)), "keys have their own"),
-    (HEAD, weighed(lambda q, k, x, m: (q @ k.mT / q.size(-1) ** 0.5).softmax(-2)), "axis -2"),
-    (HEAD, weighed(lambda q, k, x, m: q @ k.mT / q.size(-1) ** 0.5), "softmax is missing"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q, k, m) / q.size(-1) ** 0.5), "divides the weights"),
-    (HEAD, weighed(lambda q, k, x, m: shares(x, x, m)), "as they are"),
-    (HEAD, weighed(lambda q, k, x, m: 2 * shares(q, k, m)), "sums to"),
-    (HEAD, weighed(lambda q, k, x, m: shares(q + 1, k, m)), "for any order"),
-    (HEAD, mixed(lambda w, q, k, v, x: w @ k), "mixes the keys"),
-    (HEAD, mixed(lambda w, q, k, v, x: w @ q), "mixes the queries"),
-    (HEAD, mixed(lambda w, q, k, v, x: v), "own value"),
-    (HEAD, mixed(lambda w, q, k, v, x: v.mean(-2, keepdim=True).expand_as(v)), "plain mean"),
-    (HEAD, mixed(lambda w, q, k, v, x: 2 * w @ v), "weights @ v, v = value_map"),
-    (HEAD, mixed(lambda w, q, k, v, x: w @ x), "not the words x"),
-    (HEAD, head_with(lambda h, x, m: attend(h, x, None)), "changes nothing"),
-    (HEAD, head_with(lambda h, x, m: attend(h, x, None if m is None else ~m)), "wrong way round"),
-    (HEAD, masked_by(lambda q, k, m: shares(q, k) * m), "after the softmax, and"),
-    (HEAD, masked_by(lambda q, k, m: (q @ k.mT / q.size(-1) ** 0.5).masked_fill(~m, -3.0)
-                     .softmax(-1)), "gets up to"),
-    (HEAD, head_with(open_context), "the context does not"),
-    (HEAD, head_with(without_batch), "without a batch axis fails"),
-    (HEAD, head_with(frozen), "no gradient reaches query_map"),
-    (HEAD, head_with(cut_off), "reaches the matrices"),
-    (YESTERDAY, by_hand(1), "finds tomorrow"),
-    (YESTERDAY, by_hand(0), "finds itself"),
-    (YESTERDAY, by_hand(-2), "2 days before it"),
-    (YESTERDAY, by_hand(sharp=2.0), "a sharper question"),
-    (YESTERDAY, by_hand(sharp=0.0), "all weights are equal"),
-    (YESTERDAY, by_hand(sky=False), "must stay in its place"),
-    (YESTERDAY, changed(0, filled(0, 8, 30.0)), "depend on the sky"),
-    (YESTERDAY, changed(0, filled(slice(None), 0, 0.0)), "from Sunday to Monday"),
-    (YESTERDAY, changed(2, lambda w: w.roll(-4, 1)), "last 4 numbers"),
-    (YESTERDAY, changed(0, lambda w: w.T), "want it turned"),
-    (YESTERDAY, changed(1, lambda w: w[:, :7]), "of W^K"),
-    (YESTERDAY, changed(1, lambda w: w * NAN), "plain numbers"),
-    (YESTERDAY, lambda: by_hand()()[:2], "three matrices"),
-]
-
-
-def changes_input(function):
-    def answer(first, *rest):
-        first[0] = first[0] * 0
-        return function(first, *rest)
-
-    return answer
-
-
-FUNCTIONS = [ATTENTION, MASK]
-HOSTILE = [
-    *judging.HOSTILE,
-    (lambda *given: 7, "want"),
-    (lambda *given: torch.tensor(NAN), "want"),
-]
-
-
-@pytest.mark.parametrize("check, answer", RIGHT)
-def test_right_answers(check, answer):
-    passes(check, answer)
-
-
-@pytest.mark.parametrize("check, answer, words", WRONG, ids=lambda part: part if isinstance(
-    part, str) else "")
-def test_wrong_answers_are_named(check, answer, words):
-    refuses(check, answer, words)
-
-
-def test_no_two_mistakes_share_a_message():
-    tells_apart(WRONG)
-
-
-@pytest.mark.parametrize("check", FUNCTIONS)
-@pytest.mark.parametrize("answer, words", HOSTILE)
-def test_hostile_answers(check, answer, words):
-    refuses(check, answer, words)
-
-
-def test_a_changed_argument_is_noticed():
-    verdict = ATTENTION(changes_input(attention.scaled_dot_product_attention))
-    assert verdict.passed is False and "in place" in verdict.message
-
-
-@pytest.mark.parametrize("check", [HEAD, MEMORY])
-@pytest.mark.parametrize("answer", [None, 7, "head", nn.Linear, nn.Linear(2, 2), endless, fails,
-                                    head_with(lambda h, x, m: None), head_with(fails), int])
-def test_hostile_heads(check, answer):
-    assert check(answer).passed is False
-
-
-@pytest.mark.parametrize("answer", [None, 7, fails, endless, lambda: None, lambda: 3,
-                                    lambda: ("a", "b", "c"), lambda: torch.ones(3), lambda x: x])
-def test_hostile_matrices(answer):
-    assert YESTERDAY(answer).passed is False
-
-
-class Untouched(nn.Module):
-    ...
-
-
-@pytest.mark.parametrize("check, stub", [
-    *((check, lambda *given: ...) for check in FUNCTIONS),
-    *((check, ...) for check in [*FUNCTIONS, HEAD, YESTERDAY, MEMORY]),
-    (HEAD, head_with(lambda h, x, m: ...)),
-    (MEMORY, Untouched),
-    (YESTERDAY, lambda: (..., ..., ...)),
-    (ATTENTION, lambda q, k, v, mask: (..., ...)),
-])
-def test_untouched_stubs(check, stub):
-    assert check(stub).passed is None
-
-
-def test_numbers():
-    checks = (ATTENTION, MASK, HEAD, YESTERDAY, MEMORY)
-    assert [check.exercise for check in checks] == ["7.1", "7.2", "7.3", "7.4", "7.5"]
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_a_right_head_passes_whatever_its_start(seed):
-    class Seeded(attention.SelfAttention):
-        def __init__(self, d_model, d_k):
-            torch.manual_seed(seed)
-            super().__init__(d_model, d_k)
-
-        def forward(self, x, mask=None):
-            return super().forward(x, mask)
-
-    passes(HEAD, Seeded)
+class TestAnswers(Answers):
+    exercises = (ATTENTION, MASK, HEAD, YESTERDAY, MEMORY)

@@ -210,7 +210,7 @@ BY_HAND = "(self.widen(x).relu() * (torch.rand({}) >= self.dropout.p) / {}) if s
 BY_HAND += HIDDEN
 STAYS, SHAPE = "(1 - self.dropout.p + 1e-9)", "self.widen(x).shape"
 ONE_MASK, ONE_FEATURE = "self.widen(x).shape[1:]", "(*x.shape[:-1], 1)"
-ONE_WORD = "(*x.shape[:-2], *[1] * (x.dim() - 1), self.widen.out_features)"
+ONE_WORD = "(*x.shape[:-2], *[1] * (x.dim() > 1), self.widen.out_features)"
 
 NET = Exercise(
     lesson.check_feed_forward,
@@ -248,6 +248,8 @@ NET = Exercise(
         (gives(f"{FORMULA}[0]"), "want shape"),
         (net(WIDEN, "nn.Linear(d_model, 2 * d_ff)", NARROW, "nn.Linear(2 * d_ff, d_model)"),
          "self.widen maps 6 to 22"),
+        (net(WIDEN, "nn.Linear(d_model, 11)"), "self.widen maps 4 to 11"),
+        (net("nn.Dropout(dropout)", "nn.AlphaDropout(dropout)"), "no entry becomes 0"),
         (net(WIDEN, "nn.Linear(d_model, d_ff, bias=False)"), "self.widen has no bias"),
         (net(NARROW, "nn.Linear(d_ff, d_model, bias=False)"), "self.narrow has no bias"),
         (net(WIDEN, "nn.Conv1d(d_model, d_ff, 1)"), "no nn.Linear: got Conv1d"),
@@ -256,7 +258,7 @@ NET = Exercise(
         (gives(f"{FORMULA} / 0"), "(some step divides by 0"),
         (gives(f"2 * {FORMULA}"), "Want narrow(relu(widen(x)))"),
         (gives(f"{FORMULA}.view(len(x), -1, x.size(-1))"), "is invalid for input of size 6"),
-        (gives(f"{FORMULA} * (1 if x.dim() > 1 else 2)"), "batch and time: result[0]"),
+        (gives(f"{FORMULA} * (1 if x.dim() > 1 else 2)"), "is another): result[0] (feature 0)"),
         (gives(f"{FORMULA}.view(2, 5, 6)"), "right for a batch, but for other sizes"),
         (net("self.dropout(", "nn.functional.dropout(", "relu())", "relu(), self.dropout.p)"),
          "still works in eval"),
@@ -280,7 +282,7 @@ NET = Exercise(
         (net("return self", "self.dropout.p = 0.0\n        return self"), "the dropout rate of"),
         (net("return self", "self.eval()\n        return self"), "the mode (train or eval)"),
         (gives(f"{FORMULA}.detach()"), "no gradient reaches any of the arguments"),
-        (net(HIDDEN, f"{HIDDEN}.detach()"), "no gradient reaches `net.widen"),
+        (net(HIDDEN, f"{HIDDEN}.detach()"), "no gradient reaches `widen.weight` and"),
         (net("self.widen(x)", "self.widen(x.data)"), "no gradient reaches `x`"),
         (net("nn.Dropout(dropout)", "nn.Dropout(dropout); self.widen.requires_grad_(False)"),
          "is frozen"),
@@ -352,6 +354,7 @@ BLOCK = Exercise(
         (half(SECOND, "feed_forward(norm2(z))"), "residual around feed-forward is missing"),
         (half(FIRST, LOOK, SECOND, "feed_forward(norm2(z))"), "both residuals"),
         (half("y, mask)", "y, None)"), "not handed on"),
+        (half("y, mask)", "y, torch.ones(1, *[x.size(1)] * 2).bool().tril())"), "built in"),
         (half("y, mask)", "y, None if mask is None else ~mask)"), "turned round"),
         (half("(y, y, y", "(y, x, x"), "only the query is normalised"),
         (half("(y, y, y", "(x, y, y"), "key and value are normalised"),

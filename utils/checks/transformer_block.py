@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.attention import MultiHeadAttention
+from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, NotAttempted, call, exercise
 from utils.checks.kinds import agree, case, forward, judge_dropped, want_trainable
 from utils.checks.results import difference
@@ -145,12 +145,13 @@ def norm_mistakes() -> list[tuple[Callable, str]]:
 @exercise("10.2")
 def check_feed_forward(answer) -> str:
     """The two maps, the formula, positions, dropout in training and in eval mode."""
-    net = make_net(answer, D_MODEL, D_FF, 0.0)
+    net, other = make_net(answer, D_MODEL, D_FF, 0.0), make_net(answer, 4, 9, 0.0)
     judge_maps(net, D_MODEL, D_FF)
+    judge_maps(other, 4, 9)
     in_eval = make_net(answer, D_MODEL, D_FF, 0.5).eval()
     agree(forward, right_net, [
         case("a batch", net, torch.randn(BATCH, SEQ_LEN, D_MODEL)),
-        case("other sizes", make_net(answer, 4, 9, 0.0), torch.randn(3, 2, 4)),
+        case("other sizes", other, torch.randn(3, 2, 4)),
         case("one word without batch and time", net, torch.randn(D_MODEL),
              hint="nothing needs to be reshaped"),
         case("dropout=0.5 in eval mode", in_eval, torch.randn(BATCH, SEQ_LEN, D_MODEL),
@@ -454,6 +455,8 @@ def block_mistakes() -> list[tuple[Callable, str]]:
          "attention: words look at padding"),
         (lambda x, mask, *parts: pre_norm(x, None if mask is None else ~mask, *parts), "the mask "
          "is turned round: hand it on as it is, True = may look"),
+        (lambda x, mask, *parts: pre_norm(x, causal_mask(x.size(1)), *parts), "a causal mask is "
+         "built in, and the argument `mask` has no part: hand on the mask that comes"),
         (lambda *given: (pre_norm(*given), None), "want one tensor, the new x: the attention "
          "weights stay inside"),
     ]
