@@ -208,6 +208,9 @@ class Trial:
         place = first(wrong)
         has_many = any(is_float(part) and part.numel() > 9 for part in as_list(answered[place]))
         for function, message in mistakes:
+            at_place = [part[place : place + 1] for part in (cases, answered, wants)]
+            if not self.likeness(function, *at_place)[0][0]:
+                continue                               # most of them end here, which is quicker
             likes = self.likeness(function, cases, answered, wants)
             if not any(is_wrong for _, is_wrong in likes):
                 continue
