@@ -16,8 +16,9 @@ COURSE = Path(__file__).resolve().parents[1] / "data/grammar/train.tsv"
 def padding_mask(tokens, pad_id):
     return (tokens != pad_id).unsqueeze(1)
 
-def causal_mask(seq_len):
-    return torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
+def causal_mask(seq_len, device=None):
+    shape = seq_len, seq_len
+    return torch.ones(shape, dtype=torch.bool, device=device).tril()
 
 def split_heads(x, n_heads):
     batch, seq_len, d_model = x.shape
@@ -30,11 +31,12 @@ def merge_heads(x):
     return x.reshape(batch, seq_len, n_heads * d_k)
 
 def masked_softmax(scores, mask=None):
-    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)  # a fully masked row holds NaN
+    empty = ~mask.any(dim=-1, keepdim=True)  # -inf in a whole row makes NaN
+    scores = scores.masked_fill(~mask, float("-inf")).masked_fill(empty, 0.0)
+    return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
 
 def scaled_dot_product_attention(q, k, v, mask=None):
-    d_k = q.size(-1)
+    d_k = q.size(-1)  # float16: a score above 65,504 still gives nan
     scores = (q / d_k**0.5) @ k.transpose(-2, -1)  # (..., tgt_len, src_len)
     weights = masked_softmax(scores, mask)  # (..., tgt_len, src_len)
     return weights @ v, weights  # (..., tgt_len, d_v)
@@ -75,9 +77,10 @@ class SinusoidalPositions(nn.Module):  # Add to each token the sinusoid of its p
         return x + rows_of_table(self.table, start, x.size(1))
 
 def layer_norm(x, gain, bias, eps=1e-05):
-    centred = x - x.mean(dim=-1, keepdim=True)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - wide.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)
-    return gain * centred / (variance + eps).sqrt() + bias
+    return (gain * centred / (variance + eps).sqrt() + bias).to(x.dtype)
 
 class LayerNorm(nn.Module):  # layer_norm with a gain and a bias that are learned, one per feature.
     def __init__(self, d_model, eps=1e-05):
@@ -178,14 +181,14 @@ class Transformer(nn.Module):
     def encode(self, src, src_mask):
         return self.encoder(self.src_embedding(src), src_mask)
     def predict(self, tgt, memory, src_mask):
-        past = causal_mask(tgt.size(1)).to(tgt.device)
+        past = causal_mask(tgt.size(1), tgt.device)
         x = self.decoder(self.tgt_embedding(tgt), memory, past, src_mask)
         return self.out(x)  # (batch, tgt_len, vocab)
     def forward(self, src, src_mask, tgt):
         return self.predict(tgt, self.encode(src, src_mask), src_mask)
 
 def read_pairs(path):
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         rows = [line.rstrip("\n").split("\t") for line in file]
     if Path(path) == COURSE:  # English and Japanese, sentences of at most seven words
         rows = [(row[0], row[2]) for row in rows[1:] if len(row[0].split()) < 8]

@@ -184,6 +184,16 @@ def test_a_hidden_score_has_no_influence_whatever_it_is():
         assert torch.equal(masked_softmax(scores.masked_fill(~mask, value), mask), before)
 
 
+@pytest.mark.parametrize("value", [0.0, float("-inf"), float("nan"), 1e30])
+def test_a_row_that_sees_nothing_makes_no_nan_on_the_way_back(value):
+    """detect_anomaly raises where any step of the backward pass gives nan."""
+    scores = torch.randn(2, 3, 4).masked_fill(torch.arange(4) > 1, value).requires_grad_()
+    mask = (torch.arange(4) < 2) & torch.tensor([[True], [False], [True]])
+    with torch.autograd.set_detect_anomaly(True):
+        masked_softmax(scores, mask).square().sum().backward()
+    assert scores.grad.isfinite().all() and scores.grad[:, 0, :2].all()
+
+
 def test_a_mask_works_at_any_level_of_the_scores():
     """Filling with a large negative number instead would hide nothing at -1e30."""
     for level in (-1e30, -2e4, 2e4, 1e30):

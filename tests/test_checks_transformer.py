@@ -497,7 +497,7 @@ LEAK = Exercise(
          "you changed the source"),
         (leaks(NEW, "tgt[:, j]"), "every run got the same tgt"),
         (leaks("moved.abs().max() > 1e-5", "after.shape != before.shape"), "Their shape is always"),
-        (lambda *given: future_leak(*given), "as True or False, got float"),
+        (lambda *given: future_leak(*given), "as True or False, got"),
         (leaks("return False", "tgt.zero_(); return False"), "in place"),
     ],
     twins=["Leave the changed place out", "Your tolerance is too wide", "not only the last"],

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import unicodedata
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -91,11 +92,45 @@ def test_two_other_languages_are_aligned_through_english(folder, source, target,
 
 
 def test_windows_line_ends_and_unicode_separators(tmp_path):
-    odd = TSV.replace("엑스", "엑\u2028스\x85\x0b").replace("\n", "\r\n")
-    (tmp_path / "test.tsv").write_bytes(odd.encode())
+    """Only \\n ends a line; any other space ends a word, as in split_words."""
+    odd = TSV.replace("엑스", "엑스\u2028\x85\x0b").replace("가 나", "가\u3000나")
+    (tmp_path / "test.tsv").write_bytes(odd.replace("\n", "\r\n").encode())
     pairs = load_grammar("ko", "test", folder=tmp_path)
-    assert [pair.tgt for pair in pairs] == [("가", "나"), ("엑\u2028스\x85\x0b",)]
+    assert [pair.tgt for pair in pairs] == [("가", "나"), ("엑스",)]
     assert pairs[0].alignment == {(0, 0), (2, 1)}
+
+
+def test_decomposed_text_loads_as_composed(folder, tmp_path):
+    accented = TSV.replace(" D ", " É ").replace("は", "が")
+    folder.joinpath("train.tsv").write_text(accented, encoding="utf-8")
+    for form in ("NFD", "NFC"):
+        text = unicodedata.normalize(form, accented)
+        (tmp_path / "test.tsv").write_text(text, encoding="utf-8")
+        for source, target in (("fr", "ko"), ("ja", "fr")):
+            assert load_grammar(target, "test", source, tmp_path) == load_grammar(
+                target, "train", source, folder)
+    assert len(unicodedata.normalize("NFD", accented)) > len(accented)
+
+
+def test_a_byte_order_mark_is_dropped(folder, tmp_path):
+    (tmp_path / "test.tsv").write_bytes(b"\xef\xbb\xbf" + TSV.encode())
+    assert load_grammar("ko", "test", folder=tmp_path) == load_grammar("ko", folder=folder)
+    (tmp_path / "test.tsv").write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(ValueError, match=r"lacks the columns en, fr"):
+        load_grammar("ko", "test", folder=tmp_path)
+
+
+@pytest.mark.parametrize("codec, byte, line, value", [
+    ("utf-16", 0, 1, "0xff"), ("cp949", TSV.encode("cp949").index("c は".encode("cp949")) + 2, 2,
+                               "0xaa"),
+])
+def test_a_file_that_is_not_utf_8_is_named_with_its_byte(tmp_path, codec, byte, line, value):
+    file = tmp_path / "test.tsv"
+    file.write_bytes(TSV.encode(codec))
+    with pytest.raises(ValueError) as error:
+        load_grammar("ko", "test", folder=tmp_path)
+    assert one_sentence(error) == (f"{file} is not UTF-8: byte {byte}, in line {line}, is {value}; "
+                                   "save the file as UTF-8.")
 
 
 @pytest.mark.parametrize(
@@ -328,7 +363,7 @@ def test_download_then_cache(server, cache, capsys, monkeypatch):
     monkeypatch.setattr(pooch.get_logger(), "handle", logged.append)
     expected = [
         Pair(("this", "is", "a", "pen", "."), ("これ", "は", "ペン", "で", "す", "。")),
-        Pair(("a", "line\u2028of", "one\x85", "sentence"), ("一", "行")),
+        Pair(("a", "line", "of", "one", "sentence"), ("一", "行")),
     ]
     assert load_real("tiny") == expected
     assert server.asked == ["HEAD train.en", "GET train.en", "GET train.ja"]

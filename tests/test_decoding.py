@@ -45,9 +45,9 @@ def test_tokens_are_drawn_as_often_as_their_shares_say(temperature: float) -> No
     assert (shares - (row / temperature).softmax(-1)).abs().max() < 0.02
 
 
-@pytest.mark.parametrize("temperature", [0, 0.0, -1.0, float("nan")])
+@pytest.mark.parametrize("temperature", [0, 0.0, -1.0, 1e-40, float("nan")])
 def test_a_temperature_that_is_not_above_zero_is_refused(temperature: float) -> None:
-    with pytest.raises(ValueError, match="temperature must be above 0"):
+    with pytest.raises(ValueError, match="want a temperature from 1e-6"):
         sample_token(torch.zeros(1, 3), temperature)
 
 
@@ -356,14 +356,14 @@ def written(tokens: Tensor) -> list[tuple[int, ...]]:
 
 @torch.no_grad()
 def exhaustive(model: Seq2Seq, src: Tensor, mask: Tensor, penalty: float) -> tuple[int, ...]:
-    """The best of all sentences for one source, by scoring every one of them."""
+    """The best of all sentences that end, for one source, by scoring every one of them."""
     rows = torch.cartesian_prod(*[torch.arange(N_WORDS)] * MAX_LEN)
     tgt = torch.cat([torch.zeros(len(rows), 1, dtype=torch.long), rows[:, :-1]], dim=1)
     memory = model.encode(src, mask).expand(len(rows), -1, -1)
     logits = model.decode(tgt, memory, mask.expand(len(rows), -1, -1))[0]
     log_p = logits.log_softmax(-1).gather(2, rows.unsqueeze(2)).squeeze(2).cumsum(1)
     scores = {s: log_p[n, len(s) - 1].item() / len(s) ** penalty
-              for n, s in enumerate(written(rows))}
+              for n, s in enumerate(written(rows)) if s[-1] == 1}
     return max(scores, key=scores.get)
 
 
@@ -378,6 +378,42 @@ def test_a_beam_of_one_is_greedy_decoding() -> None:
         for penalty in (0.0, 1.0):
             beam = beam_search(model, *given, 0, 1, 6, 1, penalty)
             assert written(beam) == written(greedy)
+
+
+class Fixed:
+    """The same logits at every step, whatever was read."""
+
+    def __init__(self, *logits: float, dtype: torch.dtype = torch.float32) -> None:
+        self.logits = torch.tensor(logits, dtype=dtype)
+
+    def encode(self, src: Tensor, src_mask: Tensor) -> Tensor:
+        return src
+
+    def decode(self, tgt, memory, src_mask, state=None):
+        return self.logits.expand(*tgt.shape, -1), None
+
+
+def test_at_ties_a_beam_of_one_takes_the_first_as_greedy_does() -> None:
+    """Whole numbers often agree, and log-probabilities in low precision still more often."""
+    generator = torch.Generator().manual_seed(0)
+    for dtype in (torch.float32, torch.bfloat16, torch.float16):
+        for n in range(100):
+            rough = torch.randint(-2, 2, (40,), generator=generator).tolist()
+            fine = (20 + torch.randn(40, generator=generator)).tolist()
+            model = Fixed(*(rough if n % 2 else fine), dtype=dtype)
+            greedy = greedy_decode(model, *random_source(n), 0, 1, 6)
+            beam = beam_search(model, *random_source(n), 0, 1, 6, 1)
+            assert written(beam) == written(greedy)
+
+
+def test_a_sentence_that_is_cut_does_not_beat_one_that_has_paid_for_its_end() -> None:
+    """Going on costs nothing here, ending much; a cut sentence would score 0.0 without an end."""
+    model = Fixed(0.0, -5.0, -30.0)
+    for beam_size in (2, 3):
+        tokens = beam_search(model, *random_source(0), 0, 1, 6, beam_size)
+        assert all(row[-1] == 1 for row in written(tokens))
+    never = Fixed(0.0, -1e9, -1.0)
+    assert written(beam_search(never, *random_source(0), 0, 1, 6, 2)) == [(0,) * 6] * 3
 
 
 @torch.no_grad()
@@ -420,11 +456,12 @@ def test_every_tensor_of_the_search_stands_where_the_source_stands() -> None:
 
 
 def test_a_wider_beam_than_the_vocabulary_and_a_model_that_never_ends() -> None:
-    model, given = random_model(0), random_source(0)
-    with torch.no_grad():
-        model.decoder.out.bias[1] = -1e9
-    tokens = beam_search(model, *given, 0, 1, 7, beam_size=50)
-    assert tuple(tokens.shape) == (3, 7) and not (tokens == 1).any()
+    for never, beam_size in ((-torch.inf, 50), (-1e9, 3)):
+        model, given = random_model(0), random_source(0)
+        with torch.no_grad():
+            model.decoder.out.bias[1] = never
+        tokens = beam_search(model, *given, 0, 1, 7, beam_size)
+        assert tuple(tokens.shape) == (3, 7) and not (tokens == 1).any()
 
 
 def test_a_model_that_ends_at_once() -> None:
@@ -538,6 +575,16 @@ def test_at_its_defaults_nothing_is_filtered(dtype: torch.dtype) -> None:
     torch.manual_seed(0)
     logits = (3 * torch.randn(4, 50_000)).to(dtype)
     assert torch.equal(filter_logits(logits), logits)
+
+
+def test_at_ties_the_first_stay_and_no_more_than_top_p_asks_for() -> None:
+    """n equal tokens, top_p = m / n: the first m, though n shares of 1 / n are rounded."""
+    for dtype in (torch.float64, torch.float32, torch.bfloat16, torch.float16):
+        for n in range(2, 40):
+            for m in range(1, n):
+                logits = torch.full((1, n), 0.3, dtype=dtype)
+                stays = filter_logits(logits, top_p=m / n).isfinite()[0]
+                assert stays.tolist() == [True] * m + [False] * (n - m), (dtype, n, m)
 
 
 @given(st.lists(st.floats(-9, 9), min_size=2, max_size=6), st.floats(0.01, 1.0),

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from utils.metrics import alignment_error, bleu, exact_match, perplexity
+from utils.metrics import alignment_error, bleu, corpus_bleu, exact_match, perplexity
 from utils.recurrent import BahdanauDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import Batches, Vocabulary
 from utils.training import train
@@ -277,6 +277,16 @@ def test_bleu_equals_sacrebleu(pairs: list) -> None:
     wanted = metric.corpus_score(lines[0], [lines[1]]).score
     assert bleu(hypotheses, references) == pytest.approx(wanted, abs=1e-9)
     assert 0 <= wanted <= 100 + 1e-9
+
+
+@pytest.mark.parametrize("odd", ["b\u3000c", "b\u00a0c", "b c", "", "\n", " ", "\u2028"])
+def test_a_space_inside_a_token_cuts_nothing(odd: str) -> None:
+    """sacrebleu joins and cuts; the counts by hand and exact match never do."""
+    sentence, other = ["a", odd, "d", "e"], ["a", "b", "c", "d", "e"]
+    for hypothesis in (sentence, other):
+        pair = [hypothesis], [sentence]
+        assert bleu(*pair) == pytest.approx(corpus_bleu(*pair))
+        assert (bleu(*pair) == pytest.approx(100)) == exact_match(*pair)
 
 
 def test_bleu_is_of_the_corpus_not_a_mean_of_sentences() -> None:

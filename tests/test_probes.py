@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from utils import probes
@@ -434,5 +435,325 @@ def test_one_sentence_without_padding():
         assert probe(model, *one) < 1e-5
 
 
-def test_every_probe_says_what_it_gives():
+def test_every_probe_says_what_it_gives_and_what_it_cannot_see():
     assert all(getattr(probes, probe.__name__).__doc__ for probe in PROBES)
+    for probe in (future_leak, padding_leak, neighbour_leak, order_change):
+        assert "Not\n    seen" in probe.__doc__ or "Not seen" in probe.__doc__
+    assert "gradients" in probes.__doc__
+
+
+# ---- leaks that show for some tokens or some lengths alone ----
+
+ABSENT = 12                             # a target token that the batch does not hold
+ABSENT_SRC = 9
+
+
+def small_batch():
+    """Two sentences, the second with two padded places; few of the tokens stand in it."""
+    src = torch.tensor([[2, 3, 4, 5], [3, 2, 1, 1]])
+    src_mask = torch.tensor([[[True] * 4], [[True, True, False, False]]])
+    return src, src_mask, torch.tensor([[0, 4, 5, 6], [0, 6, 4, 7]])
+
+
+def leaky(leak, of_src=False):
+    """A Transformer to whose logits (or memory) leak(tokens) is added, (batch, length)."""
+    class Leaky(Transformer):
+        def encode(self, src, src_mask):
+            memory = super().encode(src, src_mask)
+            return memory + 0.1 * leak(src, src_mask).unsqueeze(-1) if of_src else memory
+
+        def predict(self, tgt, memory, src_mask):
+            logits = super().predict(tgt, memory, src_mask)
+            return logits if of_src else logits + 0.1 * leak(tgt).unsqueeze(-1)
+
+    return transformer(Leaky)
+
+
+def next_one(tgt):
+    return F.pad(tgt[:, 1:], (0, 1))
+
+
+SOME = {
+    "a token that is not in the batch": (
+        leaky(lambda tgt: (next_one(tgt) == ABSENT).float()), future_leak),
+    "far ahead, a token that is not in the batch": (
+        leaky(lambda tgt: (F.pad(tgt, (0, 3))[:, 3:4] == ABSENT).float()
+              * (torch.arange(tgt.size(1)) == 0)), future_leak),
+    "only where a token is read that is not in the batch": (
+        leaky(lambda tgt: (tgt == ABSENT) * next_one(tgt).float()), future_leak),
+    "only in a target of three tokens": (
+        leaky(lambda tgt: next_one(tgt).float() * (tgt.size(1) == 3)), future_leak),
+    "only in a target of four tokens": (
+        leaky(lambda tgt: next_one(tgt).float() * (tgt.size(1) == 4)), future_leak),
+    "the length of the target": (
+        leaky(lambda tgt: torch.full(tgt.shape, float(tgt.size(1)))), future_leak),
+    "padding that is not in the batch": (
+        leaky(lambda src, mask: ((src == ABSENT_SRC) & ~mask[:, 0]).sum(1, True).float(), True),
+        padding_leak),
+    "the length of the source": (
+        leaky(lambda src, mask: torch.full(src.shape, float(src.size(1))), True), padding_leak),
+    "only in a source of two places": (
+        leaky(lambda src, mask: torch.full(src.shape, float(src.size(1) == 2)), True),
+        padding_leak),
+}
+
+
+@pytest.mark.parametrize("name", SOME)
+def test_a_leak_for_some_tokens_or_lengths_is_found(name):
+    model, probe = SOME[name]
+    assert probe(model, *small_batch()) > 1e-2
+    assert probe(transformer(), *small_batch()) < LIMIT
+
+
+class TurnedPositions(Transformer):
+    """Target positions counted from the end."""
+
+    def predict(self, tgt, memory, src_mask):
+        n, table = tgt.size(1), self.tgt_embedding.positions.table
+        x = self.tgt_embedding.embedding(tgt) + table[:n].flip(0)
+        return self.out(self.decoder(x, memory, causal_mask(n), src_mask))
+
+
+def test_target_positions_turned_round_are_found():
+    assert future_leak(transformer(TurnedPositions), *batch()) > 1e-2
+
+
+def pooled(weights_of):
+    """A function whose logits come from one mean of the source, weighted by weights_of(mask)."""
+    generator = torch.Generator().manual_seed(0)
+    rows, table = (torch.randn(n, 8, generator=generator) for n in (SRC_VOCAB, TGT_VOCAB))
+
+    def model(src, src_mask, tgt):
+        mean = weights_of(src_mask).to(rows) @ rows[src]        # (batch, 1, 8)
+        return (table[tgt].cumsum(1) + 3 * mean) @ table.T
+    return model
+
+
+def share(mask, fill=-torch.inf):
+    return torch.zeros(mask.shape).masked_fill(~mask, fill).softmax(-1).nan_to_num(0.0)
+
+
+def test_an_empty_sentence_that_averages_its_padding_is_found():
+    """With -1e9 in place of -inf all of an empty sentence's places weigh the same."""
+    assert padding_leak(pooled(lambda mask: share(mask, -1e9)), *batch()) > 0.1
+    found = padding_leak(pooled(lambda mask: share(mask, -1e9)), *batch())
+    assert "sentence 0" in found.where and "empty sentence" in found.where
+    assert padding_leak(pooled(share), *batch()) == 0
+
+
+def test_a_bag_of_words_with_the_last_word_is_found():
+    def last_counts_twice(mask):
+        last = torch.arange(mask.size(-1)) == mask.sum(-1, keepdim=True) - 1
+        return share(mask) + last.float()
+
+    found = order_change(pooled(last_counts_twice), *batch())
+    assert found < LIMIT and "words 0 and 1" in found.where
+    turned = batch()[0].flip(1), batch()[1].flip(2), batch()[2]
+    assert order_change(pooled(last_counts_twice), *turned) < LIMIT
+    place = 1 / torch.arange(1, 8)
+    assert order_change(pooled(lambda mask: mask * place), *batch()) > 1e-3
+
+
+class Listed(Seq2Seq):
+    """The state is a list of all tokens read; copied or changed in place."""
+
+    in_place = False
+
+    def decode(self, tgt, memory, src_mask, state=None):
+        state = [] if state is None else state if self.in_place else [*state]
+        state.append(tgt)
+        logits, _ = super().decode(torch.cat(state, dim=1), memory, src_mask)
+        return logits[:, -tgt.size(1):], state
+
+
+def test_a_state_that_is_changed_in_place_is_found():
+    torch.manual_seed(0)
+    model = Listed(RNNEncoder(SRC_VOCAB, D_MODEL), RNNDecoder(TGT_VOCAB, D_MODEL))
+    assert stepwise_difference(model, *batch()) < LIMIT
+    model.in_place = True
+    found = stepwise_difference(model, *batch())
+    assert found > 1e-2 and "taken again" in found.where
+
+
+# ---- dropout, however it is written ----
+
+
+class Dropped(Transformer):
+    """A right model with one more dropout, which is no module with a rate that torch knows."""
+
+    kind = None
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.p = 0.4
+        self.gru = nn.GRU(D_MODEL, D_MODEL, 2, batch_first=True, dropout=0.4)
+        self.attention = nn.MultiheadAttention(D_MODEL, 3, dropout=0.4, batch_first=True)
+
+    def encode(self, src, src_mask):
+        x = super().encode(src, src_mask)
+        if not self.training:
+            return x
+        if self.kind == "functional":
+            return F.dropout(x, self.p)
+        if self.kind == "torch":
+            return torch.dropout(x, self.p, self.training)
+        if self.kind == "in place":
+            return F.dropout(x, self.p, inplace=True)
+        if self.kind == "by hand":
+            return x * (torch.rand_like(x) > self.p) / (1 - self.p)
+        if self.kind == "words":
+            return F.dropout1d(x, self.p)
+        if self.kind == "attention":
+            return F.scaled_dot_product_attention(x, x, x, src_mask, dropout_p=self.p)
+        if self.kind == "module":
+            return self.attention(x, x, x, key_padding_mask=~src_mask[:, 0])[0].nan_to_num(0.0)
+        return self.gru(x)[0]
+
+
+@pytest.mark.parametrize("kind", ["functional", "torch", "in place", "by hand", "words",
+                                  "attention", "module", "gru"])
+def test_dropout_of_any_kind_is_no_leak(kind):
+    model = transformer(Dropped)
+    model.kind = kind
+    given = batch() if kind != "attention" else tuple(x[:1] for x in batch())
+    for probe in (future_leak, neighbour_leak, stepwise_difference):
+        assert probe(model, *given) < LIMIT, probe.__name__
+    assert order_change(model, *given) > LIMIT
+    rates = {part.p for part in model.modules() if isinstance(part, nn.Dropout)}
+    assert (rates, model.p, model.gru.dropout, model.attention.dropout) == ({0.3}, *3 * [0.4])
+
+
+# ---- what must not alarm, nor break ----
+
+
+def one_word():
+    """One sentence of one word."""
+    return torch.tensor([[4]]), torch.ones(1, 1, 1, dtype=torch.bool), torch.tensor([[0, 5]])
+
+
+def only_bos():
+    src, src_mask, tgt = batch()
+    return src, src_mask, torch.zeros_like(tgt)
+
+
+@pytest.mark.parametrize("given", [one_word, only_bos])
+def test_nothing_to_exchange_is_no_fault(given):
+    for model in (transformer(), rnn(AttentionDecoder)):
+        for probe in (future_leak, padding_leak, neighbour_leak, stepwise_difference):
+            assert probe(model, *given()) < LIMIT, probe.__name__
+        assert order_change(model, *given()) > LIMIT
+    leak = with_tgt_mask(lambda n: None)()
+    assert future_leak(leak, *given()) > LIMIT         # and a fault is seen there too
+    assert "no sentence has two" in str(order_change(transformer(), *one_word()))
+
+
+def test_a_table_as_long_as_the_source_says_what_was_not_tried():
+    def plant(fault):
+        model = fault()
+        for part, n in ((model.src_embedding, 7), (model.tgt_embedding, 5)):
+            part.positions = LearnedPositions(D_MODEL, max_len=n)
+        return model
+
+    found = padding_leak(plant(transformer), *batch())
+    assert found < LIMIT and found.untried == ("with a longer source",)
+    assert "not tried: with a longer source" in str(found)
+    assert padding_leak(plant(with_method("encode", no_mask)), *batch()) > LIMIT
+    assert future_leak(plant(transformer), *batch()) < LIMIT
+
+
+class Packed(RNNEncoder):
+    """A packed sequence refuses an empty sentence."""
+
+    def forward(self, src):
+        lengths = (src != SRC_PAD).sum(1)
+        x = nn.utils.rnn.pack_padded_sequence(
+            self.embedding(src), lengths, batch_first=True, enforce_sorted=False)
+        return nn.utils.rnn.pad_packed_sequence(
+            self.rnn(x)[0], batch_first=True, total_length=src.size(1))[0]
+
+
+def test_packed_sequences_and_a_model_that_masks_by_its_pad_id():
+    """src holds other real tokens than the pad id; with pad_id nothing else stands in padding."""
+    src, src_mask, tgt = batch()
+    src = src.masked_fill(~src_mask[:, 0], SRC_PAD)
+    found = padding_leak(rnn(AttentionDecoder, Packed), src, src_mask, tgt, pad_id=SRC_PAD)
+    assert found < LIMIT and "beside an empty sentence" in found.untried
+    own_mask = with_method("forward", lambda model, forward, src, mask, tgt: forward(
+        src, (src != SRC_PAD).unsqueeze(1), tgt))()
+    assert padding_leak(own_mask, src, src_mask, tgt, pad_id=SRC_PAD) < LIMIT
+    assert padding_leak(own_mask, src, src_mask, tgt) > LIMIT
+    blind = with_method("encode", no_mask)()
+    assert padding_leak(blind, src, src_mask, tgt, pad_id=SRC_PAD) > LIMIT
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_rounding_is_no_leak_and_a_leak_is_found_in_any_precision(dtype):
+    for make in (transformer, lambda: rnn(AttentionDecoder), lambda: rnn(RNNDecoder)):
+        for probe in (future_leak, padding_leak, neighbour_leak, stepwise_difference):
+            assert probe(make().to(dtype), *batch()) < LIMIT, probe.__name__
+        assert order_change(make().to(dtype), *batch()) > LIMIT or dtype != torch.float64
+    for plant, probe in (FAULTS["no causal mask"], FAULTS["cross-attention unmasked"],
+                         FAULTS["mean over the batch"], FAULTS["state lost (M10)"]):
+        assert probe(plant().to(dtype), *batch()) > LIMIT
+
+
+def banned(model, value):
+    forward = model.forward
+
+    def ban(*given):
+        logits = forward(*given).clone()
+        logits[..., 2] = value
+        return logits
+    model.forward = ban
+    return model
+
+
+@pytest.mark.parametrize("value", [-torch.inf, -6e4, -1e4])
+def test_a_banned_token_hides_nothing(value):
+    for dtype in (torch.float32, torch.float16):
+        assert future_leak(banned(transformer(), value).to(dtype), *batch()) < LIMIT
+        assert neighbour_leak(banned(transformer(), value).to(dtype), *batch()) < LIMIT
+        leak = banned(with_tgt_mask(lambda n: None)(), value).to(dtype)
+        assert future_leak(leak, *batch()) > LIMIT
+
+
+def test_large_logits_are_no_leak():
+    model = with_method("forward", lambda model, forward, *given: 2000 * forward(*given))()
+    for probe in (future_leak, padding_leak, neighbour_leak):
+        assert probe(model, *batch()) < LIMIT, probe.__name__
+
+
+class Normed(Transformer):
+    """BatchNorm over the words of a batch, which refuses one word alone in training mode."""
+
+    def __init__(self, *sizes, **options):
+        super().__init__(*sizes, **options)
+        self.norm = nn.BatchNorm1d(TGT_VOCAB)
+
+    def forward(self, *given):
+        logits = super().forward(*given)
+        return self.norm(logits.flatten(0, 1)).view_as(logits)
+
+
+def test_a_model_that_refuses_a_sentence_alone_is_one_that_needs_neighbours():
+    src, src_mask, tgt = batch()
+    found = neighbour_leak(transformer(Normed), src, src_mask, tgt[:, :1])
+    assert found == torch.inf and "training mode" in found.where
+    assert neighbour_leak(transformer(Normed).eval(), src, src_mask, tgt[:, :1]) == torch.inf
+
+
+# ---- where it is ----
+
+
+def test_a_probe_says_where_the_leak_is():
+    found = future_leak(with_method("forward", peeks_a_little)(), *batch())
+    assert "logits at 1 move" in found.where and "target token 3" in found.where
+    assert isinstance(found, float) and f"{found:.1e}" == f"{float(found):.1e}"
+    assert "logits at 1" in str(found) and "logits at 1" in f"{found}"
+    assert str(future_leak(transformer(), *batch())) == "0 (nowhere)"
+    padding = padding_leak(with_method("encode", no_mask)(), *batch())
+    assert "eval mode, sentence" in padding.where
+    training = future_leak(transformer(MaskOnlyInEval), *batch())
+    assert "training mode" in training.where
+    alone = neighbour_leak(with_method("encode", first_sentence)(), *batch())
+    assert "when it stands alone" in alone.where

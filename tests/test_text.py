@@ -52,6 +52,8 @@ PAIRS = st.lists(st.builds(Pair, SENTENCES, SENTENCES), min_size=1, max_size=30)
         ("this is a pen", ["this", "is", "a", "pen"]),
         ("  two   spaces\tand\na line ", ["two", "spaces", "and", "a", "line"]),
         ("나 는 학교 에 간다", ["나", "는", "학교", "에", "간다"]),
+        ("全角\u3000空白 と\u00a0数", ["全角", "空白", "と", "数"]),
+        ("か\u3099 e\u0301 \u1112\u1161\u11a8", ["が", "é", "학"]),
         ("", []),
         ("   ", []),
     ],
@@ -64,6 +66,7 @@ def test_split_characters() -> None:
     assert split_characters("학교 에") == ["학", "교", "에"]
     assert split_characters("ペン です") == ["ペ", "ン", "で", "す"]
     assert split_characters("全角\u3000空白") == ["全", "角", "空", "白"]
+    assert split_characters("か\u3099 \u1112\u1161\u11a8") == ["が", "학"]
     assert split_characters("") == []
 
 

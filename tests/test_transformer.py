@@ -209,6 +209,34 @@ def test_copying_needs_parts_of_one_kind():
         load_from_torch(LayerNorm(12), nn.LayerNorm(8))
 
 
+@pytest.mark.parametrize("ours, theirs, words", [
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 2), "heads"),
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 3, add_zero_attn=True), "zero key"),
+    (EncoderLayer(12, 3, 20), nn.TransformerEncoderLayer(12, 4, 20), "heads"),
+    (EncoderLayer(12, 3, 20), nn.TransformerEncoderLayer(12, 3, 20, norm_first=True), "pre-norm"),
+    (EncoderLayer(12, 3, 20, pre_norm=True), nn.TransformerEncoderLayer(12, 3, 20), "pre-norm"),
+    (EncoderLayer(12, 3, 20), nn.TransformerEncoderLayer(12, 3, 20, activation="gelu"),
+     "activation"),
+    (DecoderLayer(12, 3, 20), nn.TransformerDecoderLayer(12, 3, 20, activation=nn.GELU()),
+     "activation"),
+    (LayerNorm(12), nn.LayerNorm(12, eps=1e-3), "eps"),
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 3, kdim=8), "no such copy"),
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 3, vdim=8), "no such copy"),
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 3, add_bias_kv=True), "no such copy"),
+    (MultiHeadAttention(12, 3), nn.MultiheadAttention(12, 3, bias=False), "no such copy"),
+])
+def test_what_shapes_do_not_tell_is_compared_too(ours, theirs, words):
+    before = [weight.clone() for weight in ours.parameters()]
+    with pytest.raises(ValueError, match=f"no such copy: .*{words}" if " " not in words else words):
+        load_from_torch(ours, theirs)
+    assert_close(list(ours.parameters()), before)
+
+
+def test_a_module_of_relu_is_relu():
+    layer = nn.TransformerEncoderLayer(12, 3, 20, activation=nn.ReLU())
+    load_from_torch(EncoderLayer(12, 3, 20), layer)
+
+
 # --- lesson 11: what a layer does -----------------------------------------------------------
 
 
@@ -376,6 +404,15 @@ def test_beyond_max_len_is_one_clear_error():
     memory = model.encode(src[:, :6], src_mask[..., :6])
     with pytest.raises(ValueError, match="raise max_len"):
         model.decode(tgt, memory, src_mask[..., :6], tgt)
+
+
+@pytest.mark.parametrize("n_layers", [0, -1])
+@pytest.mark.parametrize("kind", [Encoder, Decoder])
+def test_a_stack_without_layers_is_refused(kind, n_layers):
+    with pytest.raises(ValueError, match=f"want n_layers from 1, got {n_layers}"):
+        kind(n_layers, 12, 3, 20)
+    with pytest.raises(ValueError, match=f"want n_layers from 1, got {n_layers}"):
+        Transformer(9, 9, n_layers=n_layers)
 
 
 def test_an_odd_width_is_refused():

@@ -216,6 +216,24 @@ def test_alibi_by_hand():
     assert (-1 / alibi_bias(8, 1, 2)[:, 0, 0]).tolist() == [2, 4, 8, 16, 32, 64, 128, 256]
 
 
+def slopes_of_the_authors(n_heads):
+    """get_slopes of github.com/ofirpress/attention_with_linear_biases, written anew."""
+    power = 2 ** math.floor(math.log2(n_heads))
+    slopes = [2 ** (-8 * h / power) for h in range(1, power + 1)]
+    if power == n_heads:
+        return slopes
+    return slopes + slopes_of_the_authors(2 * power)[0::2][: n_heads - power]
+
+
+@pytest.mark.parametrize("n_heads", range(1, 17))
+def test_alibi_has_the_slopes_of_the_authors_code_for_powers_of_two_alone(n_heads):
+    ours = -alibi_bias(n_heads, 1, 2)[:, 0, 0].double()
+    theirs = torch.tensor(slopes_of_the_authors(n_heads), dtype=torch.float64)
+    same = torch.allclose(ours, theirs, atol=1e-7)
+    assert same == (n_heads in (1, 2, 4, 8, 16))
+    assert "no power of 2" in alibi_bias.__doc__
+
+
 @QUICK
 @given(n_heads=st.integers(1, 9), tgt_len=st.integers(0, 6), more=st.integers(0, 6))
 def test_alibi_is_never_above_zero_and_cuts_from_the_whole(n_heads, tgt_len, more):

@@ -53,7 +53,7 @@ COURSE = Path(__file__).resolve().parents[1] / "data/grammar/train.tsv"
 {parts}
 
 def read_pairs(path):
-    with open(path, encoding="utf-8") as file:
+    with open(path, encoding="utf-8-sig") as file:
         rows = [line.rstrip("\\n").split("\\t") for line in file]
     if Path(path) == COURSE:  # English and Japanese, sentences of at most seven words
         rows = [(row[0], row[2]) for row in rows[1:] if len(row[0].split()) < 8]

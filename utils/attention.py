@@ -47,8 +47,9 @@ def masked_softmax(scores: Tensor, mask: Tensor | None = None) -> Tensor:
     """
     if mask is None:
         return scores.softmax(dim=-1)
-    weights = scores.masked_fill(~mask, float("-inf")).softmax(dim=-1)
-    return weights.masked_fill(~mask, 0.0)   # a fully masked row holds NaN
+    empty = ~mask.any(dim=-1, keepdim=True)  # -inf in a whole row makes NaN
+    scores = scores.masked_fill(~mask, float("-inf")).masked_fill(empty, 0.0)
+    return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
 
 
 class DotScore(nn.Module):
@@ -121,7 +122,7 @@ def scaled_dot_product_attention(
     A query that may look nowhere gets zeros. Vaswani et al. 2017, equation 1.
     Raises ValueError where sizes do not fit, TypeError for another mask.
     """
-    d_k = q.size(-1)
+    d_k = q.size(-1)     # float16: a score above 65,504 still gives nan
     if k.size(-1) != d_k or k.size(-2) != v.size(-2):
         sizes = [tuple(x.shape) for x in (q, k, v)]
         raise ValueError(f"q and k share d_k, k and v src_len: got {sizes}")
@@ -131,12 +132,13 @@ def scaled_dot_product_attention(
     return weights @ v, weights                    # (..., tgt_len, d_v)
 
 
-def causal_mask(seq_len: int) -> Tensor:
+def causal_mask(seq_len: int, device=None) -> Tensor:
     """True where position i may look at position j: itself and the past.
 
     Returns (seq_len, seq_len), bool.
     """
-    return torch.ones(seq_len, seq_len, dtype=torch.bool).tril()
+    shape = seq_len, seq_len
+    return torch.ones(shape, dtype=torch.bool, device=device).tril()
 
 
 class SelfAttention(nn.Module):

@@ -9,6 +9,7 @@ import gzip
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -18,6 +19,8 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
+
+from utils.text import split_words
 
 ROOT = Path(__file__).resolve().parents[1]
 GRAMMAR = ROOT / "data" / "grammar"
@@ -140,7 +143,7 @@ def load_grammar(
             f"{file} is missing: bring it back with `git checkout data/grammar`, or write it "
             f"anew with `python -m tools.grammar data/grammar`."
         )
-    lines = [line.removesuffix("\r") for line in _lines(file.read_bytes())]
+    lines = [line.removesuffix("\r") for line in _lines(file.read_bytes(), file)]
     header = lines[0].split("\t") if lines else []
     if missing := [column for column in GRAMMAR_COLUMNS if column not in header]:
         raise ValueError(f"{file} lacks the columns {', '.join(missing)} in its first line.")
@@ -171,8 +174,8 @@ def load_real(
     contents = _contents(name, files)
     cut = split_caption if corpus.raw else _split_spaces
     src, tgt = (
-        [cut(line) for line in _lines(gzip.decompress(content) if corpus.raw else content)]
-        for content in contents
+        [cut(line) for line in _lines(gzip.decompress(content) if corpus.raw else content, file)]
+        for file, content in zip(files, contents)
     )
     if len(src) != len(tgt):
         raise ValueError(
@@ -232,18 +235,30 @@ def split_caption(text: str) -> tuple[str, ...]:
     does the English 's (man's gives man and 's). Other inner apostrophes and hyphens stay inside
     their word: quelqu'un, don't, t-shirt.
     """
-    text = text.lower().replace("’", "'").replace("‘", "'")
+    text = unicodedata.normalize("NFC", text.lower()).replace("’", "'").replace("‘", "'")
     return tuple(map(sys.intern, CAPTION_TOKEN.findall(text)))
 
 
 def _split_spaces(text: str) -> tuple[str, ...]:
-    """Cut a tokenised sentence at its spaces; equal tokens share their memory."""
-    return tuple(sys.intern(token) for token in text.split(" ") if token)
+    """Cut a tokenised sentence as `split_words` does; equal tokens share their memory."""
+    return tuple(map(sys.intern, split_words(text)))
 
 
-def _lines(content: bytes) -> list[str]:
-    r"""Decode UTF-8 and cut at \n alone: str.splitlines would also cut at U+2028 and others."""
-    return content.decode("utf-8").removesuffix("\n").split("\n") if content else []
+def _lines(content: bytes, file: str | Path) -> list[str]:
+    r"""Decode UTF-8 and cut at \n alone: str.splitlines would also cut at U+2028 and others.
+
+    A byte order mark is dropped, and the text comes in Unicode form NFC, in which an é or a 가 is
+    one character whatever the editor wrote. Raises ValueError for bytes that are not UTF-8.
+    """
+    try:
+        text = content.decode("utf-8").removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{file} is not UTF-8: byte {error.start}, in line "
+            f"{content[: error.start].count(10) + 1}, is 0x{content[error.start]:02x}; save the "
+            f"file as UTF-8."
+        ) from error
+    return unicodedata.normalize("NFC", text).removesuffix("\n").split("\n") if text else []
 
 
 def _grammar_pair(

@@ -12,10 +12,10 @@ def sample_token(logits: Tensor, temperature: float = 1.0) -> Tensor:
 
     logits: (batch, vocab_size)    temperature: below 1 the likely tokens win
     more often, above 1 the unlikely ones get more of a chance.
-    Returns token ids (batch, 1). Raises ValueError unless temperature > 0.
+    Returns token ids (batch, 1). ValueError for a temperature below 1e-6.
     """
-    if not temperature > 0:
-        raise ValueError(f"temperature must be above 0, got {temperature}")
+    if not temperature >= 1e-6:
+        raise ValueError(f"want a temperature from 1e-6, got {temperature}")
     return (logits / temperature).softmax(dim=-1).multinomial(num_samples=1)
 
 
@@ -74,12 +74,13 @@ def translate(
     Leaves the model in eval mode.
     """
     model.eval()
+    device = next(model.parameters(), torch.empty(0)).device
     rows = sorted(range(len(sentences)), key=lambda row: len(sentences[row]))
     results = [[] for _ in sentences]
     for start in range(0, len(rows), batch_size):
         chosen = rows[start : start + batch_size]
         src = [src_vocab.encode(sentences[row]) for row in chosen]
-        src = pad_rows(src, src_vocab.pad_id)
+        src = pad_rows(src, src_vocab.pad_id).to(device)
         mask = padding_mask(src, src_vocab.pad_id)
         bos, eos = tgt_vocab.ids[BOS], tgt_vocab.ids[EOS]
         tokens = decode(model, src, mask, bos, eos, max_len)
@@ -119,6 +120,8 @@ def beam_step(
     total = total.masked_fill(ended, float("-inf"))
     candidates = (total.unsqueeze(-1) + log_p).flatten(1)
     total, best = candidates.topk(beam_size, dim=1)    # (batch, beam_size)
+    if beam_size == 1:                # of equals topk takes any, max the first
+        total, best = candidates.max(dim=1, keepdim=True)
     return total, best // vocab_size, best % vocab_size
 
 
@@ -140,13 +143,13 @@ def keep_best(
     return best, torch.where(better, highest, best_score)
 
 
-def beam_search(
-    model: nn.Module, src: Tensor, src_mask: Tensor, bos_id: int, eos_id: int,
-    max_len: int = 50, beam_size: int = 5, length_penalty: float = 1.0,
-) -> Tensor:
+def beam_search(model: nn.Module, src: Tensor, src_mask: Tensor, bos_id: int,
+                eos_id: int, max_len: int = 50, beam_size: int = 5,
+                length_penalty: float = 1.0) -> Tensor:
     """Follow the likeliest beginnings until no open one can win any more.
 
-    As greedy_decode, but the best log p / length ** length_penalty wins.
+    As greedy_decode, but the best log p / length ** length_penalty wins. One
+    that max_len cuts has not paid for <eos>: it wins only where none ended.
     """
     if beam_size < 1 or max_len < 1 or not 0 <= length_penalty <= 10:
         raise ValueError("want beam_size and max_len from 1, penalty 0 to 10")
@@ -154,22 +157,22 @@ def beam_search(
     memory, mask = pick_rows((model.encode(src, src_mask), src_mask),
                              rows.repeat_interleave(beam_size))
     tokens, state = src.new_full((len(src) * beam_size, 1), bos_id), None
-    total = F.pad(0.0 * rows[:, None], (0, beam_size - 1), value=worst)
+    total = F.pad(0 * rows[:, None].double(), (0, beam_size - 1), value=worst)
     ended, winner = total > 0, (tokens[: len(src), :0], total[:, 0] + worst)
     for length in range(1, max_len + 1):
         logits, state = model.decode(tokens[:, -1:], memory, mask, state)
-        log_p = logits[:, -1].log_softmax(-1).unflatten(0, total.shape)
+        log_p = logits[:, -1].double().log_softmax(-1).view(*total.shape, -1)
         total, parent, token = beam_step(total, ended, log_p)
         chosen = (parent + beam_size * rows.unsqueeze(1)).flatten()
         state = pick_rows(state, chosen)
         tokens = torch.cat([tokens[chosen], token.view(-1, 1)], dim=1)
-        ended = (token == eos_id) | (length == max_len)
+        ended = token == eos_id                            # (batch, beam_size)
         score = total.masked_fill(~ended, worst) / length**length_penalty
         winner = keep_best(*winner, tokens[:, 1:], score, eos_id)
         hope = total.masked_fill(ended, worst).amax(1) / max_len**length_penalty
         if (hope <= winner[1]).all():
             break
-    return winner[0]
+    return winner[0].where(winner[1][:, None] > worst, tokens[::beam_size, 1:])
 
 
 def filter_logits(
@@ -179,15 +182,16 @@ def filter_logits(
 
     logits: (batch, vocab_size)    top_k: how many tokens stay, None for all
     top_p: the likeliest stay until their shares reach top_p (Holtzman et al.
-    2020). Raises ValueError for top_k below 1 or top_p outside (0, 1].
+    2020); of equals the first. ValueError for top_k < 1, top_p not in (0, 1].
     """
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be 1 or more, got {top_k}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be above 0 and at most 1, got {top_p}")
-    ordered, tokens = logits.sort(dim=-1, descending=True)
-    shares = ordered.softmax(dim=-1)
-    out = (shares.cumsum(dim=-1) - shares >= top_p) & (top_p < 1)
+    ordered, tokens = logits.sort(dim=-1, descending=True, stable=True)
+    shares = ordered.double().softmax(dim=-1)          # (batch, vocab_size)
+    before = shares.cumsum(dim=-1) - shares + 1e-6     # they are rounded
+    out = (before >= top_p) & (top_p < 1)
     if top_k is not None:
         out[:, top_k:] = True
     out[:, 0] = False

@@ -62,15 +62,18 @@ def alignment_error(weights: Sequence[Tensor], gold: Sequence) -> float:
 def bleu(hypotheses: Sequence, references: Sequence) -> float:
     """Corpus BLEU from 0 to 100, computed by sacrebleu on the given tokens.
 
-    Both: lists of token lists, equally many. Papineni et al. 2002.
+    Both: lists of token lists, equally many. Papineni et al. 2002. A number
+    stands for each token, since sacrebleu would cut one that holds a space.
     """
     if not references or len(hypotheses) != len(references):
         raise ValueError(
             f"want one reference for each hypothesis, got {len(hypotheses)} "
             f"hypotheses and {len(references)} references"
         )
-    lines = [" ".join(tokens) for tokens in hypotheses]
-    truth = [" ".join(tokens) for tokens in references]
+    known = {token for tokens in (*hypotheses, *references) for token in tokens}
+    number = {token: str(n) for n, token in enumerate(known)}
+    lines = [" ".join(map(number.get, tokens)) for tokens in hypotheses]
+    truth = [" ".join(map(number.get, tokens)) for tokens in references]
     score = sacrebleu.corpus_bleu(lines, [truth], tokenize="none", force=True)
     return score.score
 

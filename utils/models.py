@@ -118,8 +118,8 @@ class Translator:
         pairs = load_grammar(target, "train")
         self.src_vocab = Vocabulary([p.src for p in pairs], specials=(PAD, UNK))
         self.tgt_vocab = Vocabulary([p.tgt for p in pairs], specials=(BOS, EOS, UNK, PAD))
-        encoder = RNNEncoder(len(self.src_vocab), 128)
-        model = Seq2Seq(encoder, AttentionDecoder(len(self.tgt_vocab), 128))
+        encoder = RNNEncoder(len(self.src_vocab), 120)
+        model = Seq2Seq(encoder, AttentionDecoder(len(self.tgt_vocab), 120))
         self.model = load_model(model, f"05_attention_{target}", folder)
 
     def known(self, word: str) -> str:

@@ -95,8 +95,8 @@ class CharacterModel(nn.Module):
         self.out = nn.Linear(cell.d_hidden, vocab_size)
 
     def forward(self, ids: Tensor, state=None):
-        x = F.one_hot(ids, self.vocab_size).float()    # (batch, seq_len, vocab)
-        outputs, state = self.layer(x, state)
+        letters = F.one_hot(ids, self.vocab_size)      # (batch, seq_len, vocab)
+        outputs, state = self.layer(letters.to(self.out.weight), state)
         return self.out(outputs), state
 
 

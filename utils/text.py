@@ -14,8 +14,8 @@ PAD, UNK, BOS, EOS = "<pad>", "<unk>", "<bos>", "<eos>"
 
 
 def split_words(sentence: str) -> list[str]:
-    """Cut a sentence at its spaces."""
-    return sentence.split()
+    """Cut a sentence at its spaces; が is one sign then (Unicode form NFC)."""
+    return unicodedata.normalize("NFC", sentence).split()
 
 
 def split_characters(sentence: str) -> list[str]:
@@ -23,7 +23,8 @@ def split_characters(sentence: str) -> list[str]:
 
     A Korean character is one syllable: 학교 gives 학 and 교.
     """
-    return [character for character in sentence if not character.isspace()]
+    text = unicodedata.normalize("NFC", sentence)
+    return [character for character in text if not character.isspace()]
 
 
 def split_jamo(sentence: str) -> list[str]:
@@ -33,7 +34,8 @@ def split_jamo(sentence: str) -> list[str]:
     the start of 교 are one letter to a reader and two different ones here.
     (Unicode form NFD, which also takes the marks off é and が.)
     """
-    return split_characters(unicodedata.normalize("NFD", sentence))
+    text = unicodedata.normalize("NFD", sentence)
+    return [letter for letter in text if not letter.isspace()]
 
 
 class Vocabulary:

@@ -76,11 +76,13 @@ def layer_norm(
     """Give each token's vector mean 0 and variance 1, then gain and bias.
 
     x: (..., d_model)    gain, bias: (d_model,)    eps: keeps the root from 0
-    The variance is the biased one. Ba et al. 2016.
+    The variance is the biased one. Ba et al. 2016. As in torch, computed in
+    float32 at least: the square of 256 is too large for float16.
     """
-    centred = x - x.mean(dim=-1, keepdim=True)
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    centred = wide - wide.mean(dim=-1, keepdim=True)
     variance = centred.square().mean(dim=-1, keepdim=True)
-    return gain * centred / (variance + eps).sqrt() + bias
+    return (gain * centred / (variance + eps).sqrt() + bias).to(x.dtype)
 
 
 class LayerNorm(nn.Module):
@@ -192,6 +194,8 @@ class Encoder(nn.Module):
         dropout: float = 0.0, pre_norm: bool = False,
     ):
         super().__init__()
+        if n_layers < 1:
+            raise ValueError(f"want n_layers from 1, got {n_layers}")
         sizes = d_model, n_heads, d_ff, dropout, pre_norm
         layers = [EncoderLayer(*sizes) for _ in range(n_layers)]
         self.layers = nn.ModuleList(layers)
@@ -214,6 +218,8 @@ class Decoder(nn.Module):
         dropout: float = 0.0, pre_norm: bool = False,
     ):
         super().__init__()
+        if n_layers < 1:
+            raise ValueError(f"want n_layers from 1, got {n_layers}")
         sizes = d_model, n_heads, d_ff, dropout, pre_norm
         layers = [DecoderLayer(*sizes) for _ in range(n_layers)]
         self.layers = nn.ModuleList(layers)
@@ -284,7 +290,7 @@ class Transformer(nn.Module):
         return self.encoder(self.src_embedding(src), src_mask)
 
     def predict(self, tgt, memory, src_mask):
-        past = causal_mask(tgt.size(1)).to(tgt.device)
+        past = causal_mask(tgt.size(1), tgt.device)
         x = self.decoder(self.tgt_embedding(tgt), memory, past, src_mask)
         return self.out(x)                         # (batch, tgt_len, vocab)
 

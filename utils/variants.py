@@ -57,10 +57,11 @@ def rotary_attention(
 def alibi_bias(n_heads: int, tgt_len: int, src_len: int) -> Tensor:
     """What each head adds to a score: minus its slope times the distance.
 
-    Head h of n_heads, from 1, has the slope 2^(-8h / n_heads). The queries
-    are the last tgt_len of the src_len positions. Returns (n_heads, tgt_len,
-    src_len), nowhere above 0. Raises ValueError where tgt_len > src_len or
-    n_heads < 1. Press et al. 2022, section 3.
+    Head h of n_heads, from 1, has the slope 2^(-8h / n_heads), as in Press et
+    al. 2022, section 3; for n_heads that is no power of 2 their code has other
+    slopes. The queries are the last tgt_len of the src_len positions. Returns
+    (n_heads, tgt_len, src_len), nowhere above 0. Raises ValueError where
+    tgt_len > src_len or n_heads < 1.
     """
     if n_heads < 1 or tgt_len > src_len:
         raise ValueError(f"{n_heads} heads, {tgt_len} queries, {src_len} keys")
