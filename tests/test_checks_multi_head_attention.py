@@ -141,7 +141,9 @@ class ByTorch(MultiHeadAttention):
         q, k, v = (m(x).unflatten(-1, (self.n_heads, -1)).movedim(2, 1) for m, x in (
             (self.query_map, query), (self.key_map, key), (self.value_map, value)))
         mask = mask.unsqueeze(1) if mask is not None and mask.dim() == 3 else mask
-        weights = scaled_dot_product_attention(q, k, v, mask)[1]
+        hide = 0.0 if mask is None else torch.zeros(()).masked_fill(~mask, -torch.inf)
+        root = torch.sqrt(torch.tensor(float(q.size(-1))))
+        weights = (q @ k.mT / root + hide).softmax(-1).nan_to_num()
         context = F.scaled_dot_product_attention(q, k, v, mask)
         return self.dropout(self.output_map(context.movedim(1, 2).flatten(2))), weights
 
@@ -293,12 +295,12 @@ HEADS = Exercise(
         (heads(SHARE, "(lambda e: e / e.sum(-1, True).clamp(min=1e-30))(s.exp() * (1 if m is None "
                "else m))"), "Hide the scores before the softmax"),
         (heads(SHARE, f"{SHARE} * (1 + self.training)"), "for training mode"),
-        (heads(SHARE, f"{SHARE}.float()"), "for the first numbers as float64"),
+        (heads(SHARE, f"{SHARE}.float()"), "expected scalar type Float but found Double"),
         (heads("h, d_k =", "mask = None if len(query) == 1 else mask; h, d_k ="),
          "for a mask of one sentence"),
         # gradients, state
-        (heads(Q, f"{Q}.detach()"), "no gradient reaches `net.query_map"),
-        (heads(SHARE, f"{SHARE}.detach()"), "and `key`"),
+        (heads(Q, f"{Q}.detach()"), "reaches `query_map.weight` and `query_map.bias` and `query`"),
+        (heads(SHARE, f"{SHARE}.detach()"), "`key_map.weight` and 2 more"),
         (heads(LAST, f"{LAST}.detach()"), "no gradient reaches any of the arguments"),
         (heads("self.value_map(value)", "self.value_map(value.data)"), "reaches `value`:"),
         (heads("h, d_k =", "torch.manual_seed(0); h, d_k ="), "sets the random state itself"),

@@ -49,8 +49,11 @@ def check_multi_head_attention(answer) -> str:
          "in this order"),
     ):
         name = list(PARTS)[place]
-        agree(only(look, place, list(PARTS)), only(attend, place, list(PARTS)), cases, mistakes,
-              axes={name: PARTS[name]} | GIVEN, advice=advice, gradients=place == 0)
+        judge = partial(agree, only(look, place, list(PARTS)), only(attend, place, list(PARTS)),
+                        axes={name: PARTS[name]} | GIVEN, float64=False)
+        judge(cases, mistakes, advice=advice, gradients=place == 0)
+        judge([as_dtype(cases[0], torch.float64, "float64")], gradients=False, tolerance=1e-6,
+              advice="So it is in float64: something has a type of its own")
     want_trainable(cases[0].args[0])
     return "Outputs, the weights of each head, masks and gradients are as they should be"
 
@@ -103,10 +106,10 @@ def head_cases(answer) -> list[Case]:
         return mask
 
     def heads(words: str, batch=BATCH, tgt_len=TGT_LEN, src_len=SRC_LEN, mask=None, hint="",
-              net=net, sizes=(D_MODEL, N_HEADS)) -> Case:
+              net=net, sizes=(D_MODEL, N_HEADS), gradients=True) -> Case:
         query = torch.randn(batch, tgt_len, sizes[0])
         key, value = torch.randn(2, batch, src_len, sizes[0])
-        return case(words, net, sizes[1], query, key, value, mask, hint=hint)
+        return case(words, net, sizes[1], query, key, value, mask, hint=hint, gradients=gradients)
 
     real = torch.arange(TGT_LEN) < torch.tensor([[TGT_LEN], [TGT_LEN - 2]])
     three = "a mask of three axes needs one more, for the heads: mask.unsqueeze(1)"
@@ -133,8 +136,8 @@ def head_cases(answer) -> list[Case]:
         heads("a mask (batch, n_heads, 1, src_len)", mask=some(BATCH, N_HEADS, 1, SRC_LEN),
               hint=four),
         heads("a mask (batch, 1, 1, src_len)", mask=some(BATCH, 1, 1, SRC_LEN), hint=four),
-        heads("a query that may look nowhere", mask=blind, hint="want zeros there, as "
-              "scaled_dot_product_attention gives"),
+        heads("a query that may look nowhere", mask=blind, gradients=False, hint="want "
+              "zeros there, as scaled_dot_product_attention gives"),
         case("scores of some hundreds", exact, 2, *large, some(2, 5, 5), hint="hide the scores "
              "before the softmax, with -inf, and leave the range to softmax itself",
              gradients=False),

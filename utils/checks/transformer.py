@@ -80,6 +80,7 @@ def judge_layer(answer) -> str:
         words("5 target and 7 source words", pre, BATCH, TGT_LEN, SRC_LEN),
         words("post-norm and 4 heads", post, 3, 4, 6, hint="what is added and normalised is "
               "AddNorm's affair: add_norm(x, step)"),
+        words("one sentence", pre, 1, 4, 6),
         words("one sentence, one word, d_model 4", small, 1, 1, 1, 4),
         words("no masks", pre, BATCH, TGT_LEN, SRC_LEN, masks=(None, None), hint="hand None on "
               "as it is"),
@@ -242,6 +243,7 @@ def check_transformer(answer) -> str:
         texts("as many target as source words", one, BATCH, TGT_LEN, TGT_LEN),
         texts("7 source and 6 target words, two layers", two, 3, 7, 6),
         texts("3 source and 9 target words", one, BATCH, 3, 9, gradients=False),
+        texts("one sentence", one, 1, 6, 4, gradients=False),
         texts("one sentence, one word", two, 1, 1, 1, gradients=False),
         texts("training mode", in_training(one, 0.0), BATCH, SRC_LEN, TGT_LEN),
         texts("a source of padding alone", one, BATCH, SRC_LEN, TGT_LEN, seen=0, gradients=False),
@@ -536,14 +538,15 @@ class Toy(nn.Module):
     row: the sentence in which alone this holds, known by its first source word; in the others a
     position sees itself and the past
     noise: rounding that depends on the run
+    shift: is added to the logits of place 1 if token 3 is another than 7
     """
 
-    def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB):
+    def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB, shift=0.0):
         super().__init__()
         self.embedding = nn.Embedding(vocab, D_MODEL)
         self.out = nn.Linear(D_MODEL, vocab)
         self.dropout = nn.Dropout(dropout)
-        self.sees, self.row, self.noise, self.log = sees, row, noise, Log()
+        self.sees, self.row, self.noise, self.shift, self.log = sees, row, noise, shift, Log()
         self.train(dropout > 0)
 
     def forward(self, src, src_mask, tgt):
@@ -558,6 +561,9 @@ class Toy(nn.Module):
             sees = torch.where(other, causal_mask(n).float(), sees)
         whole = (self.embedding(src) * src_mask.transpose(1, 2)).sum(1, keepdim=True)
         logits = self.out(self.dropout(torch.tanh(sees @ self.embedding(tgt) + whole)))
+        if n > 3 and self.shift:
+            one = torch.arange(n).view(1, -1, 1) == 1
+            logits = logits + self.shift * one * (tgt[:, 3] != 7).view(-1, 1, 1)
         return logits + self.noise * (-1) ** len(self.log)
 
 
@@ -597,6 +603,10 @@ def check_leak_test(answer) -> str:
          "sentences"),
         ("a weak leak, which moves a logit by about 0.00005", dict(sees=one_leak(1, 3, 1e-4)),
          "your tolerance is too wide: want 1e-5"),
+        ("a leak by which logits only fall", dict(sees=past, shift=-0.1), "a change may go up or "
+         "down: compare its size, abs()", 7),
+        ("a leak by which logits only rise", dict(sees=past, shift=0.1), "a change may go up or "
+         "down: compare its size, abs()", 7),
         ("a leak where the token was 0 already", dict(sees=one_leak(1, 3)), turn, 0),
         ("a leak where the token was 1 already", dict(sees=one_leak(1, 3)), turn, 1),
         ("a leak at the end of a target of 8 words", dict(sees=one_leak(6, 7, tgt_len=8)), "take "
@@ -606,7 +616,8 @@ def check_leak_test(answer) -> str:
         ("a right model of 8 tokens, three sentences", dict(sees=past, vocab=8), "take sizes from "
          "what is handed in", None, 3),
     ]]
-    agree(judged(answer), lambda model, src, src_mask, tgt: bool(model.sees.triu(1).any()), cases,
+    agree(judged(answer), lambda model, src, src_mask, tgt: bool(
+        model.shift or model.sees.triu(1).any()), cases,
           explain=lambda answered, wants: "" if answered[0] else why_blind(answer, cases[0]),
           gradients=False, float64=False)
     return "It finds leaks of any place and size, and lets right models pass"
