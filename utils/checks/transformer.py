@@ -538,7 +538,7 @@ class Toy(nn.Module):
     row: the sentence in which alone this holds, known by its first source word; in the others a
     position sees itself and the past
     noise: rounding that depends on the run
-    shift: is added to the logits of place 1 if token 3 is another than 7
+    shift: is added to the logits of place 1 if token 3 is not 7
     """
 
     def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB, shift=0.0):
@@ -561,9 +561,8 @@ class Toy(nn.Module):
             sees = torch.where(other, causal_mask(n).float(), sees)
         whole = (self.embedding(src) * src_mask.transpose(1, 2)).sum(1, keepdim=True)
         logits = self.out(self.dropout(torch.tanh(sees @ self.embedding(tgt) + whole)))
-        if n > 3 and self.shift:
-            one = torch.arange(n).view(1, -1, 1) == 1
-            logits = logits + self.shift * one * (tgt[:, 3] != 7).view(-1, 1, 1)
+        is_seven = (tgt[:, 3:4] == 7).any(dim=1).view(-1, 1, 1)
+        logits = logits + self.shift * (torch.arange(n).view(1, -1, 1) == 1) * ~is_seven
         return logits + self.noise * (-1) ** len(self.log)
 
 
