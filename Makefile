@@ -5,7 +5,7 @@ REQUIREMENTS ?= requirements.txt
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
-CORES := $(shell getconf _NPROCESSORS_ONLN)
+CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -13,26 +13,39 @@ RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style
 BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
 
+# These of the shell would change which Python, which modules and which kernel run.
+unexport PYTHONHOME PYTHONSAFEPATH
+export JUPYTER_PREFER_ENV_PATH = 1
+# Without it torch cannot be imported from a folder such as 日本 in the locale C.
+export PYTHONUTF8 = 1
+
 .DEFAULT_GOAL := help
-.PHONY: help lab test outputs seeds models one-page clean
+.PHONY: help lab test doctor outputs seeds models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
 
-# The stamp is written last: an installation that stopped half-way is taken up again.
-$(STAMP): $(REQUIREMENTS)
+# The stamp is written last: an installation that stopped half-way is taken up again. Where the
+# Python of .venv no longer starts or has lost its packages (it was replaced by a newer one, or the
+# folder is from another machine), all is installed anew.
+ALIVE = $(shell ($(BIN)/python -c 'import pip; print("alive")') 2>&1)
+$(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)),,gone))
 	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
 	Python 3.11 or later and this is %d.%d: try  make PYTHON=python3.12 lab." % sys.version_info[:2])'
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $(STAMP)
 
+gone:
+	@$(BIN)/python -c 'import pip' || echo 'That was .venv/bin/python: the folder .venv is made anew.'
+	rm -rf .venv
+
 lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--no-browser")
-	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
-	$(BIN)/ruff check --quiet .
+	$(BIN)/python -m ruff check --quiet --no-cache .
 ifeq ($(NB),)
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile --nbval notebooks$(if $(LESSONS),/*.ipynb)
@@ -40,6 +53,9 @@ else
 	$(BIN)/python -m pytest -q $(RULES)
 	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
+
+doctor: $(STAMP)  # look at this machine: versions, speed, fonts, corpora, network
+	$(BIN)/python -m tools.doctor
 
 outputs: export OMP_NUM_THREADS = 1
 outputs: $(STAMP)  # run the lessons and write their outputs into the files (NB=05: that one)

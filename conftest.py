@@ -18,7 +18,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from decimal import Decimal
+from tempfile import TemporaryDirectory
 from typing import Any
+
+# Before torch is imported: its idle threads keep a core busy, and the tests run side by side.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from hypothesis import settings
@@ -144,6 +148,13 @@ def count_cells(reports: Iterable[Any]) -> str | None:
     if not counts:
         return None
     return "notebook cells: " + ", ".join(f"{n} {what}" for what, n in sorted(counts.items()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give the kernels an IPython without the settings and startup files of whoever runs this."""
+    folder = TemporaryDirectory(prefix="ipython-")
+    os.environ["IPYTHONDIR"] = folder.name
+    config.add_cleanup(folder.cleanup)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -232,4 +232,6 @@ def main(path=COURSE, n_steps=400, rate=4e-3):
         print(" ".join(source), "|", " ".join(said), "✓" if said == truth else "✗")
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)    # more wait for one another where others compute
+    sys.stdout.reconfigure(errors="replace")    # a terminal may lack some letters
     main(*sys.argv[1:])

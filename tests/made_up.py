@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 
 PIXEL = (
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJg"
@@ -53,11 +55,17 @@ def raised(name: str, message: str) -> dict[str, Any]:
 
 
 def commit(folder: Path) -> None:
-    """Make a folder a git repository and commit all that it holds."""
-    own = {"GIT_CONFIG_GLOBAL": os.devnull}
+    """Make a folder a git repository and commit all that it holds.
+
+    A hook of git tells its children by GIT_DIR which repository they are to change: not so here.
+    """
+    if not shutil.which("git"):
+        pytest.skip("git is not installed")
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+    own = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     git = ["git", "-c", "user.name=made up", "-c", "user.email=made-up@example.org"]
     for call in (["init", "-q", "-b", "main"], ["add", "-A"], ["commit", "-qm", "made up"]):
-        subprocess.run([*git, *call], cwd=folder, env=os.environ | own, check=True)
+        subprocess.run([*git, *call], cwd=folder, env=env | own, check=True)
 
 
 def write(path: Path, *cells: dict[str, Any]) -> Path:

@@ -223,7 +223,7 @@ KEPT = f'"""Attention."""\n\nimport math\n\n{SIZE}\n\n\n{SCALE}\n\n\n{MASK}\n'
 @pytest.fixture
 def modules(tmp_path: Path) -> Parts:
     """Return the parts of a module with one function, one class and one constant."""
-    (tmp_path / "attention.py").write_text(KEPT)
+    (tmp_path / "attention.py").write_text(KEPT, encoding="utf-8")
     return taught_modules(tmp_path)
 
 

@@ -1,17 +1,17 @@
-"""The checks of notebook 02 accept right answers and name each wrong one."""
+"""The checks of lesson 02 accept right answers and name each wrong one."""
 
 from itertools import pairwise
 
-import pytest
 import torch
+from judging import Answers, Exercise, mutant
+from torch import nn
 
 from utils import recurrent
-from utils.checks import gates_and_directions as checks
+from utils.checks import gates_and_directions as lesson
 
 NAN = float("nan")
 
-
-# ---- exercise 2.1: the size of the gradient at each state ----
+# ---- 2.1 ----
 
 
 def sizes(read, x):
@@ -37,25 +37,10 @@ def sizes_one_by_one(read, x, keep=True):
     ])
 
 
-def sizes_by(measure):
-    """The gradients, measured in another way."""
-
-    def answer(read, x):
-        states = read(x)
-        return torch.stack([*map(measure, torch.autograd.grad(states[-1].sum(), states))])
-
-    return answer
-
-
-def sizes_from(end):
-    """The right sizes, for another number at the end."""
-
-    def answer(read, x):
-        states = read(x)
-        gradients = torch.autograd.grad(end(states), states)
-        return torch.stack([gradient.norm() for gradient in gradients])
-
-    return answer
+def sizes_as_numbers(*, read, x):
+    states = read(x)
+    gradients = torch.autograd.grad(states[-1], states, torch.ones_like(states[-1]))
+    return torch.tensor([gradient.norm().item() for gradient in gradients])
 
 
 def sizes_step_by_step(read, x):
@@ -65,93 +50,231 @@ def sizes_step_by_step(read, x):
     return torch.stack([*alone, torch.ones_like(states[-1]).norm()])
 
 
-def sizes_without_retain(read, x):
+def sizes_of_two_readings(read, x):
     states = read(x)
-    states[-1].sum().backward()
-    return torch.stack([state.grad.norm() for state in states])
+    return torch.stack([g.norm() for g in torch.autograd.grad(read(x)[-1].sum(), states)])
 
 
-def sizes_read_twice(read, x):
-    states = read(x)
-    return torch.stack([
-        g.norm() for g in torch.autograd.grad(read(x)[-1].sum(), states)
-    ])
+def size(*texts):
+    return mutant(sizes, *texts)
 
 
-def sizes_detached(read, x):
-    states = [state.detach() for state in read(x)]
-    return torch.stack([g.norm() for g in torch.autograd.grad(states[-1].sum(), states)])
+NORM, READ, END = "gradient.norm()", "read(x)", "states[-1].sum()"
+GRADIENTS = f"torch.autograd.grad({END}, states)"
+RESULT = f"torch.stack([{NORM} for gradient in gradients])"
+SIZES = Exercise(
+    lesson.check_gradient_sizes,
+    right=[sizes, sizes_by_backward, sizes_one_by_one, sizes_as_numbers,
+           size(RESULT, "torch.cat(gradients).norm(dim=-1)")],
+    wrong=[
+        (size(RESULT, f"{RESULT}.flip(0)"), "last letter first"),
+        (size(NORM, f"{NORM} ** 2"), "root is missing"),
+        (size(NORM, "gradient.sum()"), "so they cancel"),
+        (size(NORM, "gradient.abs().sum()"), "absolute values were added"),
+        (size(NORM, "gradient.abs().mean()"), "mean of the absolute values"),
+        (size(NORM, "gradient.square().mean().sqrt()"), "√ of the mean square"),
+        (size(NORM, "gradient[0, :4].norm()"), "right for 5 letters, but for 7"),
+        (size(NORM, "gradient.abs().max()"), "largest entry"),
+        (size(END, "states[-1].mean()"), "smaller by its width"),
+        (size(END, "sum(state.sum() for state in states)"), "all states are summed"),
+        (size(END, "states[-1].pow(2).sum()"), "squares of the last state"),
+        (size(END, "states[-1].norm()"), "last state's norm"),
+        (size(END, "states[-1][0, 0]"), "of each gradient of read"),
+        (size("in gradients", "in states"), "sizes of the states"),
+        (sizes_step_by_step, "measured alone"),
+        (lambda read, x: torch.zeros(len(x)), "all sizes are 0"),
+        (lambda read, x: sizes(read, x) / sizes(read, x)[-1], "divided by the last one"),
+        (size(GRADIENTS, f"[{END}.backward(), [s.grad for s in states]][1]"), "state.retain_grad"),
+        (sizes_of_two_readings, "call read(x) once"),
+        (size(READ, "[state.detach() for state in read(x)]"), "no detach"),
+        (lambda read, x: sizes_one_by_one(read, x, keep=False), "retain_graph=True"),
+        (size(END, "states[-1]"), "belongs to one number"),
+        (size(NORM, "gradient[0]"), "length (the norm)"),
+        (size(RESULT, f"{RESULT}[:-1]"), "one size is missing"),
+        (size(RESULT, f"list({RESULT})"), "joins its entries"),
+        (size(NORM, "gradient.norm(dim=-1)"), "(letter) = (5,), got (5, 1)"),
+        (size(RESULT, f"{RESULT}[:5]"), "for 7 letters"),
+        (size(RESULT, f"{RESULT}.squeeze()"), "for one letter"),
+        (size(RESULT, f"{RESULT} + torch.eye(len(x))[len(x) // 2]"), "of each gradient of read"),
+        (size(READ, "read(torch.ones_like(x))"), "`x` has no part"),
+        (size(READ, "read(x.zero_())"), "in place"),
+        (size("return", "read.cell.state_map.register_forward_hook(print)\n    return"), "hooks"),
+    ],
+    twins=["√ of the mean square", "divided by the last one"],
+    hostile=[lambda read, x: torch.full((len(x),), NAN), lambda *given: {}],
+)
+
+# ---- 2.2 ----
 
 
-# ---- exercises 2.2 and 2.3: the cells ----
-
-
-def lstm(order="ifgo", biases=(1, 1), old=1, **use):
-    """An LSTM step with some functions changed; use: i, f, g, o, out, result."""
-    use = {
-        "i": torch.sigmoid, "f": torch.sigmoid, "g": torch.tanh, "o": torch.sigmoid,
-        "out": torch.tanh, "result": lambda hidden, new, before: (hidden, new),
-    } | use
-
-    def step(x, hidden, cell_state, w_input, w_state, b_input, b_state):
-        sums = x @ w_input.T + old * hidden @ w_state.T + biases[0] * b_input + biases[1] * b_state
-        part = dict(zip(order, sums.chunk(4, dim=-1), strict=True))
-        i, f, g, o = (use[name](part[name]) for name in "ifgo")
-        new = f * cell_state + i * g
-        return use["result"](o * use["out"](new), new, cell_state)
-
-    return step
-
-
-def lstm_of_torch(x, hidden, cell_state, w_input, w_state, b_input, b_state):
-    return torch.lstm_cell(x, (hidden, cell_state), w_input, w_state, b_input, b_state)
-
-
-def lstm_shows_the_old(x, hidden, cell_state, w_input, w_state, b_input, b_state):
-    _, new = lstm()(x, hidden, cell_state, w_input, w_state, b_input, b_state)
+def lstm(x, hidden, cell_state, w_input, w_state, b_input, b_state):
     sums = x @ w_input.T + hidden @ w_state.T + b_input + b_state
-    return sums.chunk(4, -1)[3].sigmoid() * cell_state.tanh(), new
+    i, f, g, o = sums.chunk(4, dim=-1)
+    new = f.sigmoid() * cell_state + i.sigmoid() * g.tanh()
+    return o.sigmoid() * new.tanh(), new
 
 
-def gru(mix=lambda z, h, n: z * h + (1 - z) * n, new=None, biases=(1, 1), order="rzn"):
-    """A GRU step with another mixture, or another new content."""
-    content = new or (lambda x_n, h_n, r, state, w, b: torch.tanh(x_n + r * h_n))
-
-    def step(x, state, w_input, w_state, b_input, b_state):
-        from_x = (x @ w_input.T + biases[0] * b_input).chunk(3, dim=-1)
-        from_state = (state @ w_state.T + biases[1] * b_state).chunk(3, dim=-1)
-        x_part = dict(zip(order, from_x, strict=True))
-        h_part = dict(zip(order, from_state, strict=True))
-        r, z = ((x_part[g] + h_part[g]).sigmoid() for g in "rz")
-        w, b = w_state.chunk(3)[2], b_state.chunk(3)[2]
-        return mix(z, state, content(x_part["n"], h_part["n"], r, state, w, b))
-
-    return step
+def lstm_of_torch(x, hidden, cell_state, *weights):
+    return torch.lstm_cell(x, (hidden, cell_state), *weights)
 
 
-def gru_of_torch(x, state, w_input, w_state, b_input, b_state):
-    return torch.gru_cell(x, state, w_input, w_state, b_input, b_state)
+def lstm_by_loop(*, x, hidden, cell_state, w_input, w_state, b_input, b_state):
+    n, rows = hidden.size(1), []
+    for row, h, c in zip(x, hidden, cell_state, strict=True):
+        sums = w_input @ row + b_input + w_state @ h + b_state
+        i, f, o = (torch.sigmoid(sums[k * n : k * n + n]) for k in (0, 1, 3))
+        c = f * c + i * torch.tanh(sums[2 * n : 3 * n])
+        rows.append((o * torch.tanh(c), c))
+    return [torch.stack(part) for part in zip(*rows, strict=True)]
 
 
-def ones(x):
-    return torch.ones_like(x)
+def cut(order):
+    """The LSTM step that takes the four pieces in another order."""
+    return step("i, f, g, o =", f"{', '.join(order)} =")
 
 
-def zeros(x):
-    return torch.zeros_like(x)
+def step(*texts):
+    return mutant(lstm, *texts)
 
 
-def plain(x):
-    return x
+OUT = "return o.sigmoid() * new.tanh(), new"
+LSTM = Exercise(
+    lesson.check_lstm_step,
+    right=[recurrent.LSTMCell, lstm, lstm_of_torch, lstm_by_loop],
+    wrong=[
+        (cut("ifog"), "are input, forget, output, new"),
+        (cut("figo"), "are forget, input, new content, output;"),
+        (cut("iogf"), "are input, output, new content, forget"),
+        (cut("goif"), "are new content, output, input, forget"),
+        (cut("ogfi"), "are output, new content, forget, input"),
+        (step("g.tanh()", "g.sigmoid()"), "new content goes through a sigmoid"),
+        (step("* new.tanh()", "* new"), "tanh of the cell state is missing"),
+        (step("g.tanh()", "g"), "new content has no tanh"),
+        (step("o.sigmoid()", "o.tanh()"), "output gate goes through tanh"),
+        (step("f.sigmoid()", "f.tanh()"), "forget gate goes through tanh"),
+        (step("i.sigmoid()", "i.tanh()"), "input gate goes through tanh"),
+        (step("i.sigmoid()", "i", "f.sigmoid()", "f", "o.sigmoid()", "o"), "have no sigmoid"),
+        (step("f.sigmoid() * cell_state + ", ""), "old cell state is lost"),
+        (step("f.sigmoid() * ", ""), "kept whole"),
+        (step("i.sigmoid() * ", ""), "enters whole"),
+        (step("o.sigmoid() * ", ""), "output gate is missing"),
+        (step(" + b_input + b_state", ""), "both biases are missing"),
+        (step(" + b_state", ""), "b_state is missing"),
+        (step("b_input + ", ""), "b_input is missing"),
+        (step(" + hidden @ w_state.T", ""), "w_state has no part"),
+        (step(OUT, "return new, o.sigmoid() * new.tanh()"), "wrong order: hidden first"),
+        (step(OUT, OUT[:-3] + "cell_state"), "returned as it came"),
+        (step(OUT, OUT[:-3] + "o.sigmoid() * new.tanh()"), "is returned twice"),
+        (step(OUT, f"{OUT} * 2"), "new_cell[0, 0]"),
+        (step("* new.tanh()", "* cell_state.tanh()"), "shows the old cell state"),
+        (step("return o", "return 2 * o"), "new_hidden[0, 0]"),
+        (step(OUT, OUT[:-5]), "want 2 results"),
+        (step("return", "o = o[0]; new = new[0]\n    return"), "want shape of new_hidden"),
+        (step("w_input.T", "w_input"), "in rows"),
+        (step(OUT, f"new = new.squeeze(); {OUT}"), "for a batch of one"),
+        (step("sums.chunk(4, dim=-1)", "sums.split(4, dim=-1)"), "for other sizes: your function"),
+        (step("hidden @", "hidden[:1] @"), "does not move row 1"),
+        (step("g.tanh()", "((g.exp() - (-g).exp()) / (g.exp() + (-g).exp()))"),
+         "between -1 and 1 there"),
+        (step(OUT, OUT[:-3] + "new.float()"), "want torch.float64"),
+        (step("* cell_state", "* cell_state.detach()"), "no gradient reaches `cell_state`"),
+        (step("hidden @", "hidden.detach() @"), "no gradient reaches `hidden`"),
+        (step("new.tanh(), new", "new.tanh(), new.detach()"), "from new_cell"),
+        (step("g.tanh()", "g.tanh().detach()"), "is cut off"),
+        (torch.no_grad()(lstm), "no gradient reaches any"),
+        (step("return", "hidden.zero_()\n    return"), "in place"),
+        (mutant(recurrent.LSTMCell, "return hidden,", "return 2 * hidden,"), "what it keeps"),
+        (mutant(recurrent.LSTMCell, "f.sigmoid() *", "f.sigmoid() +"), "8 of 8 entries differ"),
+    ],
+    twins=["returned as it came"],
+    hostile=[nn.Linear, nn.LSTMCell, lambda *given: (NAN * given[1], given[2])],
+)
+
+# ---- 2.3 ----
 
 
-# ---- exercise 2.4: the final state ----
+def gru(x, state, w_input, w_state, b_input, b_state):
+    x_r, x_z, x_n = (x @ w_input.T + b_input).chunk(3, dim=-1)
+    h_r, h_z, h_n = (state @ w_state.T + b_state).chunk(3, dim=-1)
+    r, z = (x_r + h_r).sigmoid(), (x_z + h_z).sigmoid()
+    new = torch.tanh(x_n + r * h_n)
+    return z * state + (1 - z) * new
 
 
-def final_by_flip(forward_layer, backward_layer, x, lengths):
+def gru_by_parts(*, x, state, w_input, w_state, b_input, b_state):
+    n = state.size(1)
+    r = torch.sigmoid(x @ w_input[:n].T + b_input[:n] + state @ w_state[:n].T + b_state[:n])
+    z = nn.functional.linear(x, w_input[n : 2 * n], b_input[n : 2 * n])
+    z = (z + nn.functional.linear(state, w_state[n : 2 * n], b_state[n : 2 * n])).sigmoid()
+    old = torch.einsum("bh,gh->bg", state, w_state[2 * n :]) + b_state[2 * n :]
+    new = (x @ w_input[2 * n :].T + b_input[2 * n :] + r * old).tanh()
+    return new + z * (state - new)
+
+
+def gate(*texts):
+    return mutant(gru, *texts)
+
+
+def cut_in_three(order):
+    return gate("x_r, x_z, x_n =", ", ".join(f"x_{n}" for n in order) + " =",
+                "h_r, h_z, h_n =", ", ".join(f"h_{n}" for n in order) + " =")
+
+
+NEW, MIX = "torch.tanh(x_n + r * h_n)", "z * state + (1 - z) * new"
+W, B = "w_state.chunk(3)[2].T", "b_state.chunk(3)[2]"
+GRU = Exercise(
+    lesson.check_gru_step,
+    right=[recurrent.GRUCell, gru, gru_by_parts, lambda *given: torch.gru_cell(*given)],
+    wrong=[
+        (gate(MIX, "(1 - z) * state + z * new"), "two shares are swapped"),
+        (gate("r * h_n", f"(r * state) @ {W} + {B}"), "before the matrix product"),
+        (gate("r * h_n", f"r * (state @ {W}) + {B}"), "multiply the bias of the state"),
+        (cut_in_three("zrn"), "are update, reset, new content"),
+        (cut_in_three("nrz"), "are new content, reset, update"),
+        (cut_in_three("rnz"), "are reset, new content, update"),
+        (gate("r * h_n", "h_n"), "reset gate is missing"),
+        (gate("x_n + r * h_n", "r * (x_n + h_n)"), "the part of x as well"),
+        (gate("x_n + r * h_n", "r * x_n + h_n"), "the part of x alone"),
+        (gate("torch.tanh", "torch.sigmoid"), "through a sigmoid"),
+        (gate("torch.tanh", ""), "has no tanh"),
+        (gate("z * state + ", ""), "old state is lost"),
+        (gate("z * state", "state"), "old state is added whole"),
+        (gate("(1 - z) * new", "new"), "new content is added whole"),
+        (gate(" + b_input", "", " + b_state", ""), "both biases are missing"),
+        (gate(" + b_state", ""), "b_state is missing"),
+        (gate(" + b_input", ""), "b_input is missing"),
+        (gate(MIX, "new"), "new content alone"),
+        (gate("+ (1 - z)", "- (1 - z)"), "one gate at a time"),
+        (gate("(x_z + h_z).sigmoid()", "(x_z + h_z).tanh()"), "is -1.3, want -1.192"),
+        (gate(MIX, "torch.cat([state, new], dim=-1)"), "want shape"),
+        (gate("w_input.T", "w_input"), "in rows"),
+        (gate(MIX, f"({MIX}).squeeze()"), "for a batch of one"),
+        (gate("(state @ w_state.T + b_state).chunk(3, dim=-1)",
+              "(state @ w_state.T + b_state).split(4, dim=-1)"), "for other sizes: your function"),
+        (gate(MIX, "z.mean(0) * state + (1 - z.mean(0)) * new"), "moves row 0, and must not"),
+        (gate("torch.tanh", "(lambda a: 1 - 2 / (1 + (2 * a).exp().log().exp()))",
+              "(x_z + h_z).sigmoid()", "(x_z + h_z).exp() / (1 + (x_z + h_z).exp())"),
+         "between -1 and 1 there"),
+        (gate(MIX, f"({MIX}).float()"), "want torch.float64"),
+        (gate("z * state", "z * state.detach()"), "the gradient at `state` is not"),
+        (gate("(x_r + h_r)", "(x_r + h_r).detach()"), "the gradient at `x` is not"),
+        (torch.no_grad()(gru), "no gradient reaches any"),
+        (gate("return", "state.zero_()\n    return"), "in place"),
+        (gate(MIX, f"({MIX}, new)"), "got tuple of 2"),
+        (mutant(recurrent.GRUCell, "update * state", "state"), "old state is added whole"),
+    ],
+    twins=["old state is added whole"],
+    hostile=[nn.Linear, nn.GRUCell, lambda x, state, *rest: NAN * state],
+)
+
+# ---- 2.4 ----
+
+
+def final(forward_layer, backward_layer, x, lengths):
     rows, last = torch.arange(len(x)), lengths - 1
+    turned = recurrent.flip_rows(x, lengths)
     ahead = forward_layer(x)[0]
-    back = backward_layer(recurrent.flip_rows(x, lengths))[0]
+    back = backward_layer(turned)[0]
     return torch.cat([ahead[rows, last], back[rows, last]], dim=-1)
 
 
@@ -163,210 +286,78 @@ def final_by_loop(forward_layer, backward_layer, x, lengths):
     return torch.cat(results)
 
 
-def final(forward, backward, order=(0, 1)):
-    """Halves from the forward outputs, the turned ones, the flipped ones, and the place."""
-
-    def answer(forward_layer, backward_layer, x, lengths):
-        rows, last, first = torch.arange(len(x)), lengths - 1, 0 * lengths
-        end = first + x.size(1) - 1
-        places = {"last": last, "first": first, "end": end, "turned": end - last}
-        readings = {
-            "forward": forward_layer(x)[0],
-            "turned": backward_layer(recurrent.flip_rows(x, lengths))[0],
-            "flipped": backward_layer(x.flip(1))[0],
-            "unturned": backward_layer(x)[0],
-        }
-        halves = [readings[name][rows, places[place]] for name, place in (forward, backward)]
-        return torch.cat([halves[n] for n in order], dim=-1)
-
-    return answer
+def final_by_gather(*, forward_layer, backward_layer, x, lengths):
+    halves = []
+    steps = torch.arange(x.size(1)).expand(len(x), -1)
+    turned = torch.stack([row[(n - 1 - step) % len(row)] for row, n, step in
+                          zip(x, lengths, steps, strict=True)])
+    for layer, read in ((forward_layer, x), (backward_layer, turned)):
+        output, _ = layer(read)
+        place = (lengths - 1)[:, None, None].expand(-1, 1, output.size(-1))
+        halves.append(output.gather(1, place)[:, 0])
+    return torch.hstack(halves)
 
 
-GOOD, BACK = ("forward", "last"), ("turned", "last")
+def final_by_mask(forward_layer, backward_layer, x, lengths):
+    is_last = (torch.arange(x.size(1)) == (lengths - 1)[:, None]).unsqueeze(-1)
+    turned = recurrent.flip_rows(x, lengths)
+    return torch.cat([(forward_layer(x)[0] * is_last).sum(1),
+                      (backward_layer(turned)[0] * is_last).sum(1)], dim=-1)
 
 
-def endless(*args):
-    return endless(*args)
+def end(*texts):
+    return mutant(final, *texts)
 
 
-RIGHT = {
-    checks.check_gradient_sizes: [sizes, sizes_by_backward, sizes_one_by_one],
-    checks.check_lstm_step: [recurrent.LSTMCell, lstm(), lstm_of_torch],
-    checks.check_gru_step: [recurrent.GRUCell, gru(), gru_of_torch],
-    checks.check_final_state: [
-        recurrent.BidirectionalLayer, final_by_flip, final_by_loop, final(GOOD, BACK),
+AHEAD, BACK = "ahead[rows, last]", "back[rows, last]"
+TURNED = "recurrent.flip_rows(x, lengths)"
+FINAL = Exercise(
+    lesson.check_final_state,
+    right=[recurrent.BidirectionalLayer, final, final_by_loop, final_by_gather, final_by_mask],
+    wrong=[
+        (end(f"{AHEAD}, {BACK}", f"{BACK}, {AHEAD}"), "halves are in the wrong order"),
+        (end(BACK, "back[:, 0]"), "backward half has seen one token"),
+        (end(TURNED, "x.flip(1)", BACK, "back[:, -1]"), "reads the padding first"),
+        (end(AHEAD, "ahead[:, -1]"), "forward half is the state after the padding"),
+        (end(BACK, "back[:, -1]"), "backward half is the state after the padding"),
+        (end(AHEAD, "ahead[:, -1]", BACK, "back[:, -1]"), "both halves are taken after"),
+        (end(TURNED, "x.flip(1)", AHEAD, "ahead[:, -1]", BACK, "back[:, -1]"),
+         "both halves have read padding"),
+        (end(TURNED, "x.flip(1)", AHEAD, "ahead[:, -1]", BACK, "back[:, 0]"), "output[:, -1]"),
+        (end(TURNED, "x.flip(1)", BACK, "back.flip(1)[rows, last]"), "has come to the last real"),
+        (end(TURNED, "x"), "backward layer reads forward"),
+        (end(TURNED, "x.flip(1)"), "the whole row is turned around"),
+        (end(BACK, AHEAD), "come from the forward layer"),
+        (end(AHEAD, BACK), "come from the backward layer"),
+        (end("forward_layer(x)", "backward_layer(x)", "backward_layer(t", "forward_layer(t"),
+         "the two layers are exchanged"),
+        (end("lengths - 1", "lengths.max().expand(len(x)) - 1"), "the length of the longest"),
+        (end("lengths - 1", "lengths[:1] - 1"), "the length of row 0"),
+        (end(AHEAD, "ahead[:, 0]"), "backward half is right, the forward half is not"),
+        (end(TURNED, "x", BACK, "back[:, 0]"), "forward half is right, the backward half is not"),
+        (end("ahead = forward_layer(x)[0]", "ahead = forward_layer(turned)[0]"),
+         "the backward half is right, the forward"),
+        (end("lengths - 1", "lengths"), "raised IndexError"),
+        (end("lengths - 1", "(lengths - 2).clamp(min=0)"), "print(final"),
+        (end("dim=-1)", "dim=-1)[:, :4]"), "want shape"),
+        (end("dim=-1", "dim=0"), "(row, number) = (3, 8), got (6, 4)"),
+        (end("torch.arange(len(x))", "torch.arange(3)"), "for rows of 2 and 5"),
+        (end("dim=-1)", "dim=-1).squeeze()"), "for a batch of one"),
+        (lambda a, b, x, n: final(a, b, x[n.argsort(descending=True)], n.sort(descending=True)[0]),
+         "Rows come in any order, and"),
+        (end("lengths - 1", "torch.tensor([6, 3, 0])[:len(x)]"), "index 6 is out"),
+        (end("forward_layer(x)[0]", "forward_layer(x)[0].detach()"),
+         "no gradient reaches `forward_layer.cell"),
+        (torch.no_grad()(final), "no gradient reaches any"),
+        (end(TURNED, f"{TURNED}.detach()"), "the gradient at `x` is not"),
+        (end("turned =", "x.mul_(2)\n    turned ="), "in place"),
+        (end("return", "forward_layer.cell.register_forward_hook(print)\n    return"), "hooks"),
     ],
-}
-
-# For each check: words that its message, and no other message of the table, must hold.
-WRONG = {
-    checks.check_gradient_sizes: {
-        "last letter first": lambda read, x: sizes(read, x).flip(0),
-        "root is missing": lambda read, x: sizes(read, x) ** 2,
-        "so they cancel": sizes_by(torch.sum),
-        "absolute values were added": sizes_by(lambda g: g.abs().sum()),
-        "mean of the absolute values": sizes_by(lambda g: g.abs().mean()),
-        "largest entry": sizes_by(lambda g: g.abs().max()),
-        "smaller by its width": sizes_from(lambda states: states[-1].mean()),
-        "sizes of the states": lambda read, x: torch.stack([s.norm() for s in read(x)]),
-        "sum of all states": sizes_from(lambda states: sum(s.sum() for s in states)),
-        "squares of the last state": sizes_from(lambda states: states[-1].pow(2).sum()),
-        "measured alone": sizes_step_by_step,
-        "all sizes are 0": lambda read, x: torch.zeros(len(x)),
-        "divided by the last one": lambda read, x: sizes(read, x) / sizes(read, x)[-1],
-        "call state.retain_grad()": sizes_without_retain,
-        "call read(x) once": sizes_read_twice,
-        "no detach": sizes_detached,
-        "retain_graph=True": lambda read, x: sizes_one_by_one(read, x, keep=False),
-        "belongs to one number": sizes_from(lambda states: states[-1]),
-        "length (the norm) of each": sizes_by(lambda g: g[0]),
-        "one size is missing": lambda read, x: sizes(read, x)[:-1],
-        "join them": lambda read, x: list(sizes(read, x)),
-        "want shape (seq_len,)": lambda read, x: sizes(read, x).norm()[None, None],
-        "size at letter": lambda read, x: sizes(read, x) + torch.eye(len(x))[2],
-    },
-    checks.check_lstm_step: {
-        "are input, forget, output, new": lstm("ifog"),
-        "are forget, input, new content, output;": lstm("figo"),
-        "are input, output, new content, forget": lstm("iogf"),
-        "are new content, output, input, forget": lstm("goif"),
-        "are output, new content, forget, input": lstm("ogfi"),
-        "new content goes through a sigmoid": lstm(g=torch.sigmoid),
-        "tanh of the cell state is missing": lstm(out=plain),
-        "new content has no tanh": lstm(g=plain),
-        "a gate goes through tanh": lstm(o=torch.tanh),
-        "forget gate goes through tanh": lstm(f=torch.tanh),
-        "input gate goes through tanh": lstm(i=torch.tanh),
-        "old cell state is lost": lstm(f=zeros),
-        "kept whole": lstm(f=ones),
-        "enters whole": lstm(i=ones),
-        "output gate is missing": lstm(o=ones),
-        "both biases are missing": lstm(biases=(0, 0)),
-        "b_state is missing": lstm(biases=(1, 0)),
-        "b_input is missing": lstm(biases=(0, 1)),
-        "old hidden state has no part": lstm(old=0),
-        "wrong order: hidden first": lstm(result=lambda h, c, before: (c, h)),
-        "returned as it came": lstm(result=lambda h, c, before: (h, before)),
-        "cell state is wrong": lstm(result=lambda h, c, before: (h, 2 * c)),
-        "shows the old cell state": lstm_shows_the_old,
-        "the hidden state is not": lstm(result=lambda h, c, before: (2 * h, c)),
-        "return both states": lstm(result=lambda h, c, before: h),
-        "hidden (batch, d_hidden)": lstm(result=lambda h, c, before: (h[0], c)),
-    },
-    checks.check_gru_step: {
-        "two shares are swapped": gru(lambda z, h, n: (1 - z) * h + z * n),
-        "before the matrix product": gru(
-            new=lambda x, h, r, state, w, b: torch.tanh(x + (r * state) @ w.T + b)),
-        "multiply the bias of the state": gru(
-            new=lambda x, h, r, state, w, b: torch.tanh(x + r * (state @ w.T) + b)),
-        "are update, reset, new content": gru(order="zrn"),
-        "are new content, reset, update": gru(order="nrz"),
-        "are reset, new content, update": gru(order="rnz"),
-        "reset gate is missing": gru(new=lambda x, h, r, *rest: torch.tanh(x + h)),
-        "the part of x as well": gru(new=lambda x, h, r, *rest: torch.tanh(r * (x + h))),
-        "through a sigmoid": gru(new=lambda x, h, r, *rest: torch.sigmoid(x + r * h)),
-        "has no tanh": gru(new=lambda x, h, r, *rest: x + r * h),
-        "old state is lost": gru(lambda z, h, n: (1 - z) * n),
-        "old state is added whole": gru(lambda z, h, n: h + (1 - z) * n),
-        "new content is added whole": gru(lambda z, h, n: z * h + n),
-        "both biases are missing": gru(biases=(0, 0)),
-        "b_state is missing": gru(biases=(1, 0)),
-        "b_input is missing": gru(biases=(0, 1)),
-        "new content alone": gru(lambda z, h, n: n),
-        "one gate at a time": gru(lambda z, h, n: z * h - (1 - z) * n),
-        "want shape": gru(lambda z, h, n: torch.cat([h, n], dim=-1)),
-    },
-    checks.check_final_state: {
-        "halves are in the wrong order": final(GOOD, BACK, order=(1, 0)),
-        "backward half has seen one token": final(GOOD, ("turned", "first")),
-        "reads the padding first": final(GOOD, ("flipped", "end")),
-        "state after the padding": final(("forward", "end"), BACK),
-        "both halves have read padding": final(("forward", "end"), ("flipped", "end")),
-        "output[:, -1]": final(("forward", "end"), ("flipped", "first")),
-        "has come to the last real step": final(GOOD, ("flipped", "turned")),
-        "backward layer reads forward": final(GOOD, ("unturned", "last")),
-        "come from the forward layer": final(GOOD, GOOD),
-        "come from the backward layer": final(BACK, BACK),
-        "the forward half is wrong": final(("forward", "first"), BACK),
-        "the backward half is not": final(GOOD, ("unturned", "first")),
-        "want shape": lambda f, b, x, n: final_by_flip(f, b, x, n)[:, :4],
-    },
-}
-
-HOSTILE = {
-    "returned None": lambda *args: None,
-    "raised ZeroDivisionError": lambda *args: 1 / 0,
-    "calls itself for ever": endless,
-    "without brackets": 3,
-    "raised TypeError": lambda: None,
-    "": lambda *args: "hello",
-}
-
-
-@pytest.mark.parametrize(
-    "check, answer", [(check, answer) for check, answers in RIGHT.items() for answer in answers]
+    twins=["backward half is right, the forward half is not",
+           "the backward half is right, the forward"],
+    hostile=[lambda *given: NAN * final(*given), nn.Linear, lambda *given: {}],
 )
-def test_right_answers_pass(check, answer):
-    verdict = check(answer)
-    assert verdict.passed is True, verdict
 
 
-@pytest.mark.parametrize(
-    "check, words", [(check, words) for check, table in WRONG.items() for words in table]
-)
-def test_wrong_answers_are_named(check, words):
-    verdict = check(WRONG[check][words])
-    assert verdict.passed is False
-    assert words in verdict.message
-    assert "could not be judged" not in verdict.message
-    others = [other for other in WRONG[check] if other != words]
-    assert not [other for other in others if other in verdict.message]
-
-
-@pytest.mark.parametrize("check", WRONG)
-def test_wrong_answers_have_messages_of_their_own(check):
-    messages = [check(answer).message for answer in WRONG[check].values()]
-    assert len(set(messages)) == len(messages)
-
-
-@pytest.mark.parametrize("check", WRONG)
-def test_an_untouched_stub_is_not_attempted(check):
-    assert check(...).passed is None
-    assert check(lambda *args: ...).passed is None
-
-
-@pytest.mark.parametrize("check", WRONG)
-@pytest.mark.parametrize("words", HOSTILE)
-def test_hostile_answers_are_told_off(check, words):
-    verdict = check(HOSTILE[words])
-    assert verdict.passed is False
-    assert words in verdict.message
-    assert "could not be judged" not in verdict.message
-
-
-@pytest.mark.parametrize("check", WRONG)
-def test_nan_is_rejected(check):
-    answers = {
-        checks.check_gradient_sizes: lambda read, x: torch.full((len(x),), NAN),
-        checks.check_lstm_step: lstm(result=lambda h, c, before: (h * NAN, c)),
-        checks.check_gru_step: gru(lambda z, h, n: h * NAN),
-        checks.check_final_state: lambda f, b, x, n: final_by_flip(f, b, x, n) * NAN,
-    }
-    verdict = check(answers[check])
-    assert verdict.passed is False and "nan" in verdict.message
-
-
-@pytest.mark.parametrize("check", WRONG)
-def test_a_change_in_place_is_named(check):
-    def greedy(*args):
-        tensor = next(arg for arg in args if isinstance(arg, torch.Tensor))
-        tensor += 1
-        return tensor
-
-    assert "in place" in check(greedy).message
-
-
-@pytest.mark.parametrize("check", [checks.check_lstm_step, checks.check_gru_step])
-def test_a_class_with_the_wrong_parts_is_told_off(check):
-    verdict = check(torch.nn.Linear)
-    assert verdict.passed is False and "could not be judged" not in verdict.message
+class TestAnswers(Answers):
+    exercises = (SIZES, LSTM, GRU, FINAL)

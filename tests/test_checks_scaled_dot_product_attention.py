@@ -166,7 +166,7 @@ ATTENTION = Exercise(
 
 # ---- 7.2 ----
 
-ONES = "torch.ones(seq_len, seq_len, dtype=torch.bool).tril()"
+ONES = "torch.ones(shape, dtype=torch.bool, device=device).tril()"
 
 
 def mask(text):
@@ -202,7 +202,7 @@ MASK = Exercise(
         (mask("ONES.tril().triu(-2)"), "position 3 does not see position 0"),
         (one_missing(-1, -1), "i == j open"),
         (mask("torch.ones(6, 6, dtype=torch.bool).tril()"), "Is a size or a number written"),
-        (mask("ONES.tril() if seq_len == 6 else ONES"), "but for 9 positions: position 0"),
+        (mask("ONES.tril() if seq_len == 6 else ONES"), "is another): position 0"),
         (mask("ONES[0]"), "got (6,)"),
     ],
 )

@@ -1,226 +1,175 @@
-"""The checks of notebook 03 name each known mistake, accept right answers, and never raise."""
+"""The checks of lesson 03 accept right answers and name each wrong one."""
 
 from __future__ import annotations
 
 from collections import Counter
 
 import numpy as np
-import pytest
 import torch
+from judging import Answers, Exercise, mutant
 
-from utils.checks.text_to_batches import (
-    check_find_duplicates,
-    check_last_state,
-    check_padding_mask,
-    check_vocabulary,
-)
+from utils.checks import text_to_batches as lesson
 from utils.recurrent import last_state
-from utils.text import PAD, UNK, Vocabulary, padding_mask
+from utils.text import UNK, Vocabulary, padding_mask
 
-CHECKS = {
-    "3.1": check_vocabulary,
-    "3.2": check_padding_mask,
-    "3.3": check_last_state,
-    "3.4": check_find_duplicates,
-}
+# ---- 3.1 ----
 
 
-# ---- 3.1: many vocabularies from one form, each wrong in one place ----
-
-
-def vocabulary(
-    parts=lambda train, valid, test: train,
-    keep=lambda n, min_count: n >= min_count,
-    table=lambda specials, words: [*specials, *(w for w in words if w not in specials)],
-    start=None,
-    default=lambda ids: ids[UNK],
-    shield=True,
-    occurrences=lambda sentences: Counter(w for s in sentences for w in s),
-    drop_unknown=False,
-    kind=list,
-):
-    """A right answer to exercise 3.1, or a wrong one where a part is replaced."""
-
-    def answer(train, valid, test, specials, min_count, tokens):
-        counts = occurrences(parts(train, valid, test))
-        entries = table(specials, [w for w, n in counts.items() if keep(n, min_count)])
-        ids = {token: number for number, token in enumerate(entries)}
-        if start is not None:
-            ids = start(specials, entries, counts, min_count)
-        if drop_unknown:
-            tokens = [t for t in tokens if t in ids]
-        unknown = default(ids)
-        found = [ids.get(t, unknown) if unknown is not None else ids[t] for t in tokens]
-        if shield:
-            found = [unknown if t in specials else n for t, n in zip(tokens, found)]
-        return kind(found)
-
-    return answer
-
-
-def numbered_from_zero(specials, entries, counts, min_count):
-    ids = {token: number for number, token in enumerate(specials)}
-    words = [w for w in entries if w not in specials]
-    return ids | {w: number for number, w in enumerate(words)}
-
-
-def numbered_before_dropping(specials, entries, counts, min_count):
-    words = [w for w in counts if w not in specials]
+def plain_ids(train, valid, test, specials, min_count, tokens):
+    counts = Counter(word for sentence in train for word in sentence)
+    words = [w for w, n in counts.items() if n >= min_count and w not in specials]
     ids = {token: number for number, token in enumerate([*specials, *words])}
-    return {t: n for t, n in ids.items() if t in specials or counts[t] >= min_count}
+    unknown = ids[UNK]
+    return [unknown if token in specials else ids.get(token, unknown) for token in tokens]
 
 
-def with_gaps(specials, entries, counts, min_count):
-    ids = {token: number for number, token in enumerate(specials)}
-    places = {w: n for n, w in enumerate(w for w in entries if w not in specials)}
-    return ids | {w: 4 + (2 * n if min_count == 1 else n) for w, n in places.items()}
-
-
-def all_in_one(specials, entries, counts, min_count):
-    return {t: n if t in specials else 4 for n, t in enumerate(entries)}
-
-
-def per_sentence(sentences):
-    return Counter(w for s in sentences for w in set(s))
-
-
-def built_from_the_question(train, valid, test, specials, min_count, tokens):
-    return Vocabulary([*train, tokens], min_count, specials).encode(tokens)
-
-
-def empty_gives_unknown(train, valid, test, specials, min_count, tokens):
-    vocab = Vocabulary(train, min_count, specials)
-    return vocab.encode(tokens) or [vocab.unk_id]
-
-
-WRONG_VOCABULARIES = [
-    (vocabulary(parts=lambda a, b, c: a + b + c), "only in the validation part"),
-    (vocabulary(parts=lambda a, b, c: a + c), "only in the test part"),
-    (vocabulary(start=numbered_from_zero), "which belongs to <pad>"),
-    (vocabulary(table=lambda specials, words: [*words, *specials]), "come after the words"),
-    (vocabulary(shield=False), "became the real end mark"),
-    (vocabulary(table=lambda s, w: [*s, *w], shield=False), "the end mark is there twice"),
-    (vocabulary(default=lambda ids: None), "raises KeyError"),
-    (vocabulary(drop_unknown=True), "is left out"),
-    (vocabulary(default=lambda ids: ids[PAD]), "became <pad>"),
-    (vocabulary(default=lambda ids: len(ids)), "an unknown word got id"),
-    (built_from_the_question, "an unknown word got id"),
-    (vocabulary(default=lambda ids: 1), "not always number 1"),
-    (vocabulary(keep=lambda n, least: True), "use min_count"),
-    (vocabulary(keep=lambda n, least: n > least or least == 1), "compare with >="),
-    (vocabulary(keep=lambda n, least: n >= min(least, 2)), "is the 2 built in"),
-    (vocabulary(occurrences=per_sentence), "count occurrences"),
-    (vocabulary(start=numbered_before_dropping), "after dropping the rare"),
-    (vocabulary(start=with_gaps), "leave no gaps"),
-    (vocabulary(start=all_in_one), "share one id"),
-    (vocabulary(kind=lambda ids: [float(n) for n in ids]), "whole number"),
-    (vocabulary(kind=set), "want a list of ids"),
-    (vocabulary(kind=lambda ids: ids[:1]), "one id for each of"),
-    (empty_gives_unknown, "an empty sentence"),
-]
-
-
-def right_vocabulary(train, valid, test, specials, min_count, tokens):
+def ids_in_order_of_letters(train, valid, test, specials, min_count, tokens):
     ids = {token: number for number, token in enumerate(specials)}
     seen = [word for sentence in train for word in sentence]
     for word in sorted(set(seen) - set(specials)):
         if seen.count(word) >= min_count:
             ids[word] = len(ids)
-    return torch.tensor(
-        [ids[UNK] if t in specials or t not in ids else ids[t] for t in tokens], dtype=torch.long
-    )
+    found = [ids[UNK] if t in specials or t not in ids else ids[t] for t in tokens]
+    return torch.tensor(found, dtype=torch.int32)
 
 
-RIGHT_VOCABULARIES = [
-    right_vocabulary,
-    vocabulary(),
-    vocabulary(kind=tuple),
-    vocabulary(kind=np.array),
-    vocabulary(kind=lambda ids: [np.int64(n) for n in ids]),
-    lambda train, valid, test, specials, n, tokens: Vocabulary(train, n, specials).encode(tokens),
-]
+def ids(*texts):
+    return mutant(plain_ids, *texts)
+
+
+def as_kind(kind):
+    """The right ids in another container."""
+    return lambda *given: kind(plain_ids(*given))
+
+
+LIST = "[unknown if token in specials else ids.get(token, unknown) for token in tokens]"
+TABLE, LINE = "enumerate([*specials, *words])", "    unknown = ids[UNK]"
+WORDS = "[w for w, n in counts.items() if n >= min_count and w not in specials]"
+
+VOCABULARY = Exercise(
+    lesson.check_vocabulary,
+    right=[
+        plain_ids,
+        ids_in_order_of_letters,
+        lambda train, valid, test, specials, n, asked: Vocabulary(train, n, specials).encode(asked),
+        lambda *, train, valid, test, specials, min_count, tokens: plain_ids(
+            train, valid, test, specials, min_count, tokens),
+        ids("counts.items()", "reversed(counts.items())"),
+        as_kind(tuple),
+        as_kind(np.array),
+        as_kind(lambda numbers: [np.int64(n) for n in numbers]),
+        as_kind(lambda numbers: list(torch.tensor(numbers))),
+    ],
+    wrong=[
+        (ids("in train", "in train + valid"), "only in the validation part"),
+        (ids("in train", "in train + test"), "only in the test part"),
+        (ids("in train", "in train + valid + test"), "the validation and test parts"),
+        (ids(LINE, "    ids |= {w: n for n, w in enumerate(words)}\n" + LINE),
+         "has the id of <pad>"),
+        (ids(TABLE, "enumerate([*words, *specials])"), "come after the words"),
+        (ids(LIST, "[ids.get(token, unknown) for token in tokens]"), "became the real end mark"),
+        (ids(LIST, "[ids.get(token, unknown) for token in tokens]",
+             " and w not in specials", ""), "the end mark is there twice"),
+        (ids(LIST, "[ids[t] for t in tokens]"), "KeyError: 'zebra'. A word that the vocabulary"),
+        (ids(LIST, "[ids[t] for t in tokens if t in ids]"), "got 10: words that the vocabulary"),
+        (ids(LINE, "    unknown = ids['<pad>']"), "became <pad>"),
+        (ids(LINE, "    unknown = len(ids)"), "zebra → the entry of"),
+        (ids(LINE, "    unknown = 1"), "not always number 1"),
+        (ids("[*specials, *words]", "['<pad>', '<unk>', '<bos>', '<eos>', *words]"),
+         "The specials keep the order"),
+        (ids("[*specials, *words])", "words, 4)", LINE, "    unknown = specials.index(UNK)"),
+         "for five specials"),
+        (ids(WORDS, f"[w for w in {WORDS} if w != 'cat']"), "cat → <unk>"),
+        (lambda train, valid, test, specials, n, asked: plain_ids(
+            [*train, asked], valid, test, specials, n, asked), "zebra → the entry of"),
+        (ids("n >= min_count and ", ""), "rare words have an id"),
+        (ids("n >= min_count", "n > min_count"), "compare with >="),
+        (ids("n >= min_count", "n >= min(min_count, 2)"), "for min_count 3 (only `min_count`"),
+        (ids("for word in sentence", "for word in set(sentence)"), "count occurrences"),
+        (ids(TABLE, "enumerate([*specials, *(c for c in counts if c not in specials)])",
+             LINE, "    ids = {t: n for t, n in ids.items() if t in specials or t in words}\n"
+             + LINE), "after dropping the rare"),
+        (ids("token: number for", "token: number + (number > 7) for"), "sorted(ids of all words)"),
+        (ids("token: number for", "token: min(number, 4) for"), "the → the entry of a,"),
+        (ids(LIST, f"{LIST}[::-1]"), "the → <unk>"),
+        (ids("Counter(word", "Counter(word.lower()", "ids.get(token, ", "ids.get(token.lower(), "),
+         "the entry of The, the"),
+        (ids(LIST, "[float(ids.get(t, unknown)) for t in tokens]"), "a whole number, got float"),
+        (as_kind(set), "want a list of ids, got set"),
+        (as_kind(lambda numbers: numbers[:1]), "one id for each of 14 tokens, got 1"),
+        (as_kind(lambda numbers: numbers or [1]), "one id for each of 0 tokens, got 1"),
+        (ids(LINE, "    specials += ('<sep>',)\n    train.append(['new'])\n" + LINE), "in place"),
+    ],
+    twins=["zebra → the entry of"],
+)
+
 
 # ---- 3.2 ----
 
-WRONG_MASKS = [
-    (lambda tokens, pad: (tokens != pad).unsqueeze(2), "hides the queries"),
-    (lambda tokens, pad: (tokens == pad).unsqueeze(1), "upside down"),
-    (lambda tokens, pad: (tokens != 0).unsqueeze(1), "compares with 0"),
-    (lambda tokens, pad: (tokens > 0).unsqueeze(1), "compares with 0"),
-    (lambda tokens, pad: (tokens != 9).unsqueeze(1), "stays the same"),
-    (lambda tokens, pad: tokens != pad, "add an axis of size 1 in the middle"),
-    (lambda tokens, pad: (tokens != pad)[:, None, None], "an axis for heads"),
-    (lambda tokens, pad: (tokens != pad)[None], "in front of the batch"),
-    (lambda tokens, pad: (tokens != pad).unsqueeze(1).float(), "want bool"),
-    (lambda tokens, pad: (tokens[:1] != pad).expand_as(tokens)[:, None], "mask of sentence 0"),
-    (lambda tokens, pad: torch.ones_like(tokens, dtype=torch.bool)[:, None], "no position"),
-    (lambda tokens, pad: (tokens != pad).roll(1, 1).unsqueeze(1), "must give"),
-    (lambda tokens, pad: (tokens != pad).T.unsqueeze(1), "want shape"),
-    (lambda tokens, pad: (tokens != pad).tolist(), "want a torch.Tensor"),
-]
+NOT_PAD = "(tokens != pad_id).unsqueeze(1)"
 
-RIGHT_MASKS = [
-    padding_mask,
-    lambda tokens, pad_id: ~(tokens == pad_id)[:, None, :],
-    lambda tokens, pad_id: torch.stack([row != pad_id for row in tokens]).view(len(tokens), 1, -1),
-]
+
+def mask(text):
+    return mutant(padding_mask, NOT_PAD, text)
+
+
+MASK = Exercise(
+    lesson.check_padding_mask,
+    right=[
+        padding_mask,
+        lambda tokens, pad_id: ~(tokens == pad_id)[:, None, :],
+        lambda tokens, pad_id: torch.stack([r != pad_id for r in tokens]).view(len(tokens), 1, -1),
+        lambda tokens, pad_id: torch.tensor([[[t != pad_id for t in r]] for r in tokens.tolist()]),
+        lambda tokens, pad_id: torch.from_numpy(np.expand_dims(tokens.numpy() != pad_id, 1)),
+        lambda *, tokens, pad_id: tokens.ne(pad_id).reshape(len(tokens), 1, -1),
+    ],
+    wrong=[
+        (mask("(tokens != pad_id).unsqueeze(2)"), "hides the queries"),
+        (mask("(tokens == pad_id).unsqueeze(1)"), "upside down"),
+        (mask("(tokens != 0).unsqueeze(1)"), "compares with 0"),
+        (mask("(tokens > 0).unsqueeze(1)"), "compares with 0"),
+        (mask("(tokens != 9).unsqueeze(1)"), "for pad_id 5 (only `pad_id` is another)"),
+        (mask("(tokens < pad_id).unsqueeze(1)"), "only tokens below pad_id"),
+        (mask("(tokens > pad_id).unsqueeze(1)"), "only tokens above pad_id"),
+        (mask("((tokens != pad_id) & (tokens > 0)).unsqueeze(1)"), "is False, want True"),
+        (mask("tokens != pad_id"), "add an axis of size 1 in the middle"),
+        (mask("(tokens != pad_id)[:, None, None]"), "an axis for heads"),
+        (mask("(tokens != pad_id)[None]"), "in front of the batch"),
+        (mask(f"{NOT_PAD}.float()"), "want torch.bool of mask, got torch.float32"),
+        (mask(f"{NOT_PAD}.long()"), "want torch.bool of mask, got torch.int64"),
+        (mask("(tokens[:1] != pad_id).expand_as(tokens)[:, None]"), "mask of sentence 0"),
+        (mask("torch.ones_like(tokens, dtype=torch.bool)[:, None]"), "no position"),
+        (mask(f"{NOT_PAD}.roll(1, 2)"), "Want True where the token is not pad_id"),
+        (mask("(tokens != pad_id).T.unsqueeze(1)"), "want shape"),
+        (mask(f"{NOT_PAD}.tolist()"), "got list of 3"),
+        (mask(f"{NOT_PAD}.expand(-1, tokens.size(1), -1)"), "one row for each word"),
+        (mask(f"{NOT_PAD}.view(3, 1, -1)"), "for pad_id 0"),
+        (mask("(tokens != pad_id).squeeze(0).unsqueeze(-2)"), "The axis of the batch stays"),
+        (mask(f"({NOT_PAD}.squeeze()[:, None] if len(tokens) > 1 else {NOT_PAD})"),
+         "The axis of the words stays"),
+        (mask(f"{NOT_PAD} | (tokens == pad_id).all()"), "Such a row is False everywhere"),
+        (mask(f"{NOT_PAD} & (tokens.dtype == torch.long)"), "for ids as int32"),
+        (mask("tokens.sub_(pad_id).ne(0).unsqueeze(1)"), "in place"),
+    ],
+    twins=["compares with 0"],
+)
+
 
 # ---- 3.3 ----
 
-
-def lengths_of(mask):
-    return mask.sum(-1).squeeze(1)
+LAST, PICK = "(lengths - 1).clamp(min=0).squeeze(1)", "states[rows, last] * (lengths > 0)"
 
 
-def at(states, positions):
-    return states[torch.arange(len(states)), positions]
+def state(*texts):
+    return mutant(last_state, *texts)
 
 
-def mean_of_real(states, mask):
-    real = mask.transpose(1, 2)
-    return (states * real).sum(1) / real.sum(1).clamp(min=1)
-
-
-def one_for_all_full(states, mask):
-    """Right for padded rows; reads a full row one position too early."""
-    lengths = lengths_of(mask)
-    positions = torch.where(lengths == states.size(1), lengths - 2, lengths - 1)
-    return at(states, positions.clamp(min=0)) * (lengths > 0)[:, None]
-
-
-def only_four_rows(states, mask):
-    """The number of sentences of the example is built in."""
-    last = (lengths_of(mask) - 1).clamp(min=0)
-    found = states[torch.arange(4) % len(states), last[torch.arange(4) % len(states)]]
-    found = torch.cat([found, found.new_zeros(len(states), states.size(2))])[: len(states)]
-    return found * (lengths_of(mask) > 0)[:, None]
-
-
-WRONG_STATES = [
-    (lambda states, mask: states[:, -1], "the state after the padding"),
-    (lambda states, mask: states[:, lengths_of(mask).max() - 1], "end of the longest sentence"),
-    (lambda states, mask: at(states, (lengths_of(mask) - 2).clamp(min=0)), "too early"),
-    (lambda states, mask: at(states, lengths_of(mask)), "too late"),
-    (lambda states, mask: states[:, lengths_of(mask) - 1], "takes every `last` from every row"),
-    (lambda states, mask: last_state(states, mask)[:, None], "one axis too many"),
-    (lambda states, mask: states[:, 0], "after the first token"),
-    (lambda states, mask: states.mean(1), "mean over all positions"),
-    (mean_of_real, "mean of the real states"),
-    (lambda states, mask: (states * mask.transpose(1, 2)).sum(1), "sum of the real states"),
-    (lambda states, mask: at(states, lengths_of(mask) - 1), "without any token must give zeros"),
-    (lambda states, mask: at(states, lengths_of(mask) - 1) / (lengths_of(mask) > 0)[:, None],
-     "holds nan or inf"),
-    (lambda states, mask: -last_state(states, mask), "it is something else"),
-    (one_for_all_full, "a full row goes wrong"),
-    (lambda states, mask: last_state(states, mask).T, "want shape"),
-    (lambda states, mask: last_state(states, mask).detach(), "no gradient"),
-    (only_four_rows, "goes wrong"),
-    (lambda states, mask: last_state(states, mask).squeeze(), "for a batch of 1"),
-]
+def returns(text):
+    return mutant(last_state, PICK, text)
 
 
 def state_by_loop(states, mask):
-    result = torch.zeros(states.size(0), states.size(2))
+    result = states.new_zeros(states.size(0), states.size(2))
     for row, keep in enumerate(mask[:, 0]):
         if keep.any():
             result[row] = states[row][keep][-1]
@@ -233,7 +182,54 @@ def state_by_gather(states, mask):
     return states.gather(1, index).squeeze(1).masked_fill(lengths == 0, 0.0)
 
 
-RIGHT_STATES = [last_state, state_by_loop, state_by_gather]
+def state_by_one_hot(states, mask):
+    steps = torch.arange(states.size(1))
+    one_hot = (steps == mask.sum(-1) - 1).to(states.dtype)
+    return torch.einsum("bt,btd->bd", one_hot, states)
+
+
+STATE = Exercise(
+    lesson.check_last_state,
+    right=[
+        last_state,
+        state_by_loop,
+        state_by_gather,
+        state_by_one_hot,
+        lambda *, states, mask: last_state(states, mask),
+        lambda states, mask: torch.stack([
+            s[int(m.sum()) - 1] if m.any() else 0 * s[0] for s, m in zip(states, mask)]),
+    ],
+    wrong=[
+        (returns("states[:, -1]"), "the state after the padding"),
+        (returns("states[:, lengths.max() - 1]"), "end of the longest sentence"),
+        (state(LAST, "(lengths - 2).clamp(min=0).squeeze(1)"), "too early"),
+        (state(LAST, "lengths.squeeze(1)"), "too late"),
+        (returns("states[:, last]"), "takes every `last` from every row"),
+        (returns(f"({PICK})[:, None]"), "one axis too many"),
+        (returns("states[:, 0]"), "after the first token"),
+        (returns("states.mean(1)"), "mean over all positions"),
+        (returns("(states * mask.mT).sum(1) / lengths.clamp(min=1)"), "mean of the real states"),
+        (returns("(states * mask.mT).sum(1)"), "sum of the real states"),
+        (returns("states.masked_fill(~mask.mT, -9e9).amax(1)"), "the largest of the real"),
+        (returns("states[rows, last]"), "without any token must give zeros"),
+        (returns("states[rows, last] / (lengths > 0)"), "do not divide by it"),
+        (returns(f"-{PICK}"), "its row must be states[0, 2]"),
+        (state("lengths > 0", "lengths > 1"), "for other sizes"),
+        (state(LAST, "(lengths - 1 - (lengths == states.size(1)).long())[:, 0].clamp(min=0)"),
+         "right for lengths 3, 5, 2, but"),
+        (returns(f"({PICK}).T"), "want shape"),
+        (returns("states[rows, last[:1]] * (lengths > 0)"), "does not move sentence 1, and must"),
+        (returns(f"({PICK}).detach()"), "no gradient reaches `states`"),
+        (state("torch.arange(len(states), device=states.device)", "torch.arange(3)"),
+         "for other sizes: your function raised IndexError"),
+        (returns(f"({PICK}).squeeze(0)"), "The axis of the batch stays"),
+        (returns(f"({PICK}).squeeze(1)"), "Both axes stay"),
+        (returns(f"({PICK}).float()"), "want torch.float64, got torch.float32"),
+        (returns(f"({PICK}).numpy()"), "got ndarray"),
+        (returns("states.mul_(mask.mT)[rows, last]"), "in place"),
+    ],
+)
+
 
 # ---- 3.4 ----
 
@@ -249,12 +245,19 @@ def rows_where(key):
 right_rows = rows_where(lambda tokens, vocab: tuple(tokens))
 
 
-def right_rows_by_loop(train, test, vocab):
-    rows = []
-    for row, tokens in enumerate(test):
-        if any(tokens == other for other in train):
-            rows.append(row)
-    return rows
+def as_rows(kind):
+    """The right rows in another form, or something else in their place."""
+    return lambda train, test, vocab: kind(right_rows(train, test, vocab), train, test)
+
+
+def by_flags(kind):
+    return lambda train, test, vocab: kind([tokens in train for tokens in test])
+
+
+def where(condition):
+    """The rows of test for which a condition on (row, tokens, train, test) holds."""
+    return lambda train, test, vocab: [
+        row for row, tokens in enumerate(test) if condition(row, tokens, train, test)]
 
 
 def reported_once(train, test, vocab):
@@ -266,144 +269,58 @@ def reported_once(train, test, vocab):
     return rows
 
 
-def inside_test(train, test, vocab):
-    return [row for row, tokens in enumerate(test) if test.count(tokens) > 1]
+ROWS = Exercise(
+    lesson.check_find_duplicates,
+    right=[
+        right_rows,
+        where(lambda row, tokens, train, test: any(tokens == other for other in train)),
+        rows_where(lambda tokens, vocab: " ".join(tokens)),
+        lambda *, train, test, vocab: [n for n in range(len(test)) if test[n] in train],
+        as_rows(lambda rows, *parts: set(rows)),
+        as_rows(lambda rows, *parts: tuple(reversed(rows))),
+        by_flags(np.where),
+        by_flags(lambda flags: np.flatnonzero(flags)),
+        by_flags(lambda flags: torch.tensor(flags).nonzero()),
+    ],
+    wrong=[
+        (rows_where(lambda tokens, vocab: tuple(vocab.encode(tokens))), "because ids were"),
+        (where(lambda row, tokens, train, test: test.count(tokens) > 1), "repetitions inside test"),
+        (where(lambda row, tokens, train, test: tokens in test[:row]), "repetitions inside test"),
+        (rows_where(lambda tokens, vocab: tuple(sorted(tokens))), "order of the words is ignored"),
+        (rows_where(lambda tokens, vocab: frozenset(tokens)), "as sets of words"),
+        (rows_where(lambda tokens, vocab: "".join(tokens)), "keep the tokens apart"),
+        (rows_where(lambda tokens, vocab: tuple(t.lower() for t in tokens)), "'The' and 'the'"),
+        (rows_where(lambda tokens, vocab: tuple(tokens[:3])), "row[1] is 'the cat sees a bear"),
+        (rows_where(lambda tokens, vocab: tokens[-1]), "'today is a day: listed'"),
+        (where(lambda row, tokens, train, test: row < len(train) and tokens == train[row]),
+         "the train row of the same number"),
+        (where(lambda row, tokens, train, test: any(
+            t[: len(tokens)] == tokens[: len(t)] for t in train)), "zip stops at the shorter"),
+        (lambda train, test, vocab: [i for i, tokens in enumerate(train) if tokens in test],
+         "rows of train"),
+        (where(lambda row, tokens, train, test: tokens not in train), "turn the condition round"),
+        (reported_once, "reported once"),
+        (lambda train, test, vocab: [i for t in train for i, s in enumerate(test) if s == t],
+         "there twice"),
+        (as_rows(lambda rows, *parts: len(rows)), "got one number"),
+        (as_rows(lambda rows, train, test: [test[row] for row in rows]), "got the sentences"),
+        (by_flags(list), "True and False"),
+        (as_rows(lambda rows, *parts: [row + 8 for row in rows]), "is no row number"),
+        (as_rows(lambda rows, *parts: [row + 1 for row in rows]), "fox: not listed', want"),
+        (as_rows(lambda rows, *parts: [float(row) for row in rows]), "0.0 is no row number"),
+        (as_rows(lambda rows, *parts: rows[1:]), "fox: not listed', want"),
+        (as_rows(lambda rows, *parts: [*rows, 6] if len(rows) == 3 else rows),
+         "'a bear sees the dog: listed', want"),
+        (as_rows(lambda rows, *parts: [0, 3, 5]), "for other sentences: 5 is no row number"),
+        (as_rows(lambda rows, *parts: [r for r in rows if r], ), "row[0] is"),
+        (lambda train, test, vocab: right_rows(train[1:], test, vocab), "row[4] is 'ja ja: not"),
+        (as_rows(lambda rows, *parts: [str(row) for row in rows]), "'0' is no row number"),
+        (as_rows(lambda rows, *parts: rows or [0]), "Want an empty list"),
+        (as_rows(lambda rows, train, test: test.clear() or rows), "in place"),
+    ],
+    twins=["repetitions inside test", "fox: not listed', want"],
+)
 
 
-WRONG_ROWS = [
-    (rows_where(lambda tokens, vocab: tuple(vocab.encode(tokens))), "because ids were compared"),
-    (inside_test, "repetitions inside test"),
-    (lambda train, test, vocab: [i for i, t in enumerate(test) if t in test[:i]],
-     "repetitions inside test"),
-    (rows_where(lambda tokens, vocab: tuple(sorted(tokens))), "order of the words is ignored"),
-    (rows_where(lambda tokens, vocab: frozenset(tokens)), "as sets of words"),
-    (rows_where(lambda tokens, vocab: "".join(tokens)), "keep the tokens apart"),
-    (lambda train, test, vocab: [i for i, (a, b) in enumerate(zip(train, test)) if a == b],
-     "the train row of the same number"),
-    (lambda train, test, vocab: [i for i, tokens in enumerate(train) if tokens in test],
-     "rows of train"),
-    (lambda train, test, vocab: [i for i, tokens in enumerate(test) if tokens not in train],
-     "turn the condition round"),
-    (reported_once, "reported once"),
-    (lambda train, test, vocab: [i for t in train for i, s in enumerate(test) if s == t],
-     "there twice"),
-    (lambda train, test, vocab: len(right_rows(train, test, vocab)), "got one number"),
-    (lambda train, test, vocab: [test[row] for row in right_rows(train, test, vocab)],
-     "got the sentences"),
-    (lambda train, test, vocab: [tokens in train for tokens in test], "True and False"),
-    (lambda train, test, vocab: [row + 5 for row in right_rows(train, test, vocab)],
-     "no row number"),
-    (lambda train, test, vocab: right_rows(train, test, vocab)[1:], "it is missing"),
-    (lambda train, test, vocab: [*right_rows(train, test, vocab), 6], "should not be listed"),
-    (lambda train, test, vocab: right_rows(train, test, vocab) or [0], "no row number"),
-]
-
-RIGHT_ROWS = [
-    right_rows,
-    right_rows_by_loop,
-    lambda train, test, vocab: set(right_rows(train, test, vocab)),
-    lambda train, test, vocab: np.where([t in train for t in test]),
-    lambda train, test, vocab: np.where([t in train for t in test])[0],
-    lambda train, test, vocab: torch.tensor([t in train for t in test]).nonzero().flatten(),
-]
-
-# ---- all four ----
-
-WRONG = {
-    "3.1": WRONG_VOCABULARIES,
-    "3.2": WRONG_MASKS,
-    "3.3": WRONG_STATES,
-    "3.4": WRONG_ROWS,
-}
-RIGHT = {
-    "3.1": RIGHT_VOCABULARIES,
-    "3.2": RIGHT_MASKS,
-    "3.3": RIGHT_STATES,
-    "3.4": RIGHT_ROWS,
-}
-
-
-def cases(table):
-    return [(number, case) for number, answers in table.items() for case in answers]
-
-
-@pytest.mark.parametrize("number, case", cases(WRONG))
-def test_a_wrong_answer_hears_its_own_message(number, case) -> None:
-    answer, words = case
-    verdict = CHECKS[number](answer)
-    assert verdict.passed is False
-    assert any(part in verdict.message for part in words.split("|")), verdict.message
-
-
-@pytest.mark.parametrize("number", CHECKS)
-def test_no_two_kinds_of_mistake_share_a_message(number) -> None:
-    kinds = [words for _, words in WRONG[number]]
-    messages = {words: CHECKS[number](answer).message for answer, words in WRONG[number]}
-    assert len(set(messages.values())) == len(set(kinds))
-
-
-@pytest.mark.parametrize("number, answer", cases(RIGHT))
-def test_a_right_answer_passes(number, answer) -> None:
-    verdict = CHECKS[number](answer)
-    assert verdict.passed is True, verdict.message
-
-
-@pytest.mark.parametrize("number", CHECKS)
-def test_the_untouched_stub_is_no_mistake(number) -> None:
-    verdict = CHECKS[number](lambda *args: ...)
-    assert verdict.passed is None
-    assert repr(verdict) == f"· Exercise {number}: not attempted yet"
-
-
-def endless(*args):
-    return endless(*args)
-
-
-def raising(*args):
-    raise ValueError("no idea")
-
-
-def leaving(*args):
-    raise SystemExit
-
-
-def changing(first, *rest):
-    first[0] = first[1]
-    return first
-
-
-HOSTILE = [
-    endless,
-    raising,
-    leaving,
-    changing,
-    lambda *args: None,
-    lambda *args: "text",
-    lambda *args: object(),
-    lambda *args: float("nan"),
-    lambda *args: torch.full((3, 1, 7), float("nan")),
-    lambda *args: torch.full((4, 6), float("nan")),
-    lambda *args: [float("nan")],
-    lambda *args: [[], None],
-    lambda *args: {"a": 1},
-    lambda: 1,
-    42,
-    None,
-    "text",
-]
-
-
-@pytest.mark.parametrize("number", CHECKS)
-@pytest.mark.parametrize("answer", HOSTILE)
-def test_a_hostile_answer_hears_a_sentence(number, answer) -> None:
-    verdict = CHECKS[number](answer)
-    assert verdict.passed is False
-    assert len(verdict.message) > 20
-
-
-@pytest.mark.parametrize("number", CHECKS)
-def test_a_check_leaves_the_random_state_alone(number) -> None:
-    torch.manual_seed(7)
-    before = torch.random.get_rng_state()
-    CHECKS[number](RIGHT[number][0])
-    assert torch.equal(before, torch.random.get_rng_state())
+class TestAnswers(Answers):
+    exercises = (VOCABULARY, MASK, STATE, ROWS)

@@ -15,7 +15,7 @@ NAN = float("nan")
 
 # ---- 10.1 ----
 
-MEAN, SQUARES = "x.mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True)"
+MEAN, SQUARES = "wide.mean(dim=-1, keepdim=True)", "centred.square().mean(dim=-1, keepdim=True)"
 ROOT, Z = "(variance + eps).sqrt()", "centred / (variance + eps).sqrt()"
 ENDS = f"gain * {Z} + bias"
 UNBIASED = "x.var(dim=-1, keepdim=True)"
@@ -27,7 +27,7 @@ def norm(*texts):
 
 def norm_over(dims):
     """LayerNorm over other axes."""
-    return norm(MEAN, f"x.mean(dim={dims}, keepdim=True)",
+    return norm(MEAN, f"wide.mean(dim={dims}, keepdim=True)",
                 SQUARES, f"centred.square().mean(dim={dims}, keepdim=True)")
 
 
@@ -100,7 +100,7 @@ NORM = Exercise(
         (norm(ROOT, "(variance + eps**2).sqrt()"), "squared: add eps"),
         (norm(f" / {ROOT}", ""), "nothing divides"),
         (norm("gain * centred", "gain * x"), "only its size"),
-        (norm(f"x - {MEAN}", "x"), "RMSNorm"),
+        (norm(f"wide - {MEAN}", "wide"), "RMSNorm"),
         (norm(f"/ {ROOT}", f"* {ROOT}"), "multiplies by the standard"),
         (norm(SQUARES, "centred.square().sum(dim=-1, keepdim=True)"), "summed, not averaged"),
         (norm(SQUARES, "centred.abs().mean(dim=-1, keepdim=True)", ROOT, "(variance + eps)"),
@@ -145,7 +145,7 @@ NORM = Exercise(
         (norm(SQUARES, f"{SQUARES}.detach()"), "a part of the way is cut off"),
         (norm("gain * ", "gain.data * "), "no gradient reaches `gain`"),
         (norm(ENDS, f"({ENDS}).detach()"), "no gradient reaches any of the arguments"),
-        (norm(ENDS, f"({ENDS}).float()"), "want torch.float64"),
+        (norm(".to(x.dtype)", ".float()"), "want torch.float64"),
         (norm_seeded, "sets the random state itself"),
         (norm(Z, f"{Z} * (1 + 0.1 * torch.rand(()))"), ", want "),
         (changes_input, "in place"),

@@ -148,7 +148,8 @@ def test_a_claim_that_is_not_shown(tmp_path: Path, text: str) -> None:
 
 def test_a_claim_cell_that_did_not_run(tmp_path: Path) -> None:
     path = made_up.write(tmp_path / "05_x.ipynb", made_up.code("c", HOLDS, tags=("claim-S1",)))
-    path.write_text(path.read_text().replace('"execution_count": 1', '"execution_count": null'))
+    text = path.read_text("utf-8").replace('"execution_count": 1', '"execution_count": null')
+    path.write_text(text, encoding="utf-8")
     assert not_shown(read(path))
 
 
@@ -173,9 +174,9 @@ def test_the_index_leads_to_the_cell(tmp_path: Path) -> None:
 
 def test_the_index_is_written_the_same_twice(tmp_path: Path) -> None:
     ledger = tmp_path / "claims.tsv"
-    ledger.write_text(HEAD_LINE + "S1\tSo it is.\tyes\t05, 11\n")
+    ledger.write_text(HEAD_LINE + "S1\tSo it is.\tyes\t05, 11\n", encoding="utf-8")
     glossary = tmp_path / "glossary.tsv"
-    glossary.write_text("term\tmeaning\tlesson\nzeal\tz\t05\nArc\ta\t05\n")
+    glossary.write_text("term\tmeaning\tlesson\nzeal\tz\t05\nArc\ta\t05\n", encoding="utf-8")
     course(tmp_path, made_up.code("claim()", HOLDS, tags=("claim-S1",)))
     first = write_index(tmp_path, ledger, glossary).read_bytes()
     assert first == write_index(tmp_path, ledger, glossary).read_bytes()
@@ -185,6 +186,6 @@ def test_the_index_is_written_the_same_twice(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["id\tstatement\nS1\tx\n", f"{HEAD_LINE}S1\n"])
 def test_a_broken_ledger_says_so(tmp_path: Path, text: str) -> None:
-    (tmp_path / "claims.tsv").write_text(text)
+    (tmp_path / "claims.tsv").write_text(text, encoding="utf-8")
     with pytest.raises(ValueError, match=r"claims\.tsv"):
         read_ledger(tmp_path / "claims.tsv")

@@ -19,6 +19,7 @@ import made_up
 import pytest
 
 from tools.address import REPOSITORY
+from tools.files import course_files
 from tools.notebooks import ROOT, evidence, lessons, read
 
 SETUP = (ROOT / "tests/setup_cell.py").read_text("utf-8")
@@ -29,7 +30,7 @@ KERNEL = """
 import importlib.util, json, os, sys, types
 from pathlib import Path
 
-jobs = json.load(open(sys.argv[1]))
+jobs = json.load(open(sys.argv[1], encoding="utf-8"))
 python, find_spec = sys.executable, importlib.util.find_spec
 for name in ("google", "google.colab"):
     sys.modules[name] = types.ModuleType(name)
@@ -54,7 +55,7 @@ for job in jobs:
         "here": sorted(os.listdir()),
     })
     sys.path[:] = before
-json.dump(results, open(sys.argv[2], "w"))
+json.dump(results, open(sys.argv[2], "w", encoding="utf-8"))
 """
 
 
@@ -63,17 +64,13 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Return an environment in which the course's address is a copy of this working tree."""
     folder = tmp_path_factory.mktemp("remote")
     work = folder / "work"
-    listed = subprocess.check_output(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT, text=True,
-    )
-    for name in filter(None, listed.split("\0")):
-        if (ROOT / name).exists():
-            (work / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, work / name)
+    for name in course_files(new_ones=True):
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, work / name)
     made_up.commit(work)
     owner, name = REPOSITORY.rsplit("/", 1)
     subprocess.run(["git", "clone", "-q", "--bare", str(work), str(folder / name)], check=True)
+    subprocess.run(["git", "repack", "-adq"], cwd=folder / name, check=True)    # once for all
     return {
         "PATH": os.environ["PATH"],
         "HOME": os.environ["HOME"],
@@ -91,7 +88,7 @@ def job(folder: Path, imports: str, lacking: list[str]) -> dict[str, Any]:
     """Return what the imitated kernel needs to open one notebook in an empty folder."""
     folder.mkdir()
     pip = folder.with_suffix(".pip")
-    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}.asked\n')
+    pip.write_text(f'#!/bin/sh\necho "$@" >> {folder}.asked\n', encoding="utf-8")
     pip.chmod(0o755)
     return {
         "folder": str(folder), "pip": str(pip), "lacking": lacking,
@@ -103,19 +100,19 @@ def open_in_colab(
     jobs: list[dict[str, Any]], folder: Path, environment: dict[str, str]
 ) -> list[dict[str, Any]]:
     """Run the imitated kernel and return what it found for each notebook."""
-    (folder / "kernel.py").write_text(KERNEL)
-    (folder / "jobs.json").write_text(json.dumps(jobs))
+    (folder / "kernel.py").write_text(KERNEL, encoding="utf-8")
+    (folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
     subprocess.run(
         [sys.executable, "-I", "kernel.py", "jobs.json", str(folder / "results.json")],
         cwd=folder, env=environment, check=True,
     )
-    return json.loads((folder / "results.json").read_text())
+    return json.loads((folder / "results.json").read_text("utf-8"))
 
 
 def asked(folder: Path) -> list[list[str]]:
     """Return the arguments of each call of pip."""
     path = Path(f"{folder}.asked")
-    return [line.split() for line in path.read_text().splitlines()] if path.exists() else []
+    return [line.split() for line in path.read_text("utf-8").splitlines()] if path.exists() else []
 
 
 def test_every_notebook_alone(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -140,33 +137,3 @@ def test_pip_is_asked_only_for_what_is_missing(
     folder = tmp_path / "content"
     open_in_colab([job(folder, "", lacking)], tmp_path, environment)
     assert asked(folder) == [["-m", "pip", "install", "-q", *lacking]][: len(lacking)]
-
-
-def run_setup(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Run the setup cell outside Colab and print the first folder on Python's path."""
-    folder.mkdir(parents=True, exist_ok=True)
-    source = SETUP + "\nexec(SETUP)\nprint(sys.path[0], sys.path.count(sys.path[0]))"
-    source = f"SETUP = {SETUP!r}\n" + source
-    return subprocess.run(
-        [sys.executable, "-I", "-c", source],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )
-
-
-@pytest.mark.parametrize("place", [".", "notebooks", "notebooks/evidence"])
-def test_the_course_is_found_from_inside(
-    place: str, tmp_path: Path, environment: dict[str, str]
-) -> None:
-    (tmp_path / "utils").mkdir()
-    (tmp_path / "utils/corpora.py").touch()
-    done = run_setup(tmp_path / place, environment)
-    assert done.stdout.split() == [str(tmp_path), "1"], done.stderr
-
-
-def test_outside_the_course_one_sentence_says_what_to_do(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
-    done = run_setup(tmp_path, environment)
-    last = done.stderr.strip().splitlines()[-1]
-    assert last == f"FileNotFoundError: Clone {REPOSITORY}, open this notebook in it."
-    assert list(tmp_path.iterdir()) == []

@@ -6,8 +6,10 @@ where they are in neither: nothing here reaches for the network outside.
 """
 
 import dataclasses
+import errno
 import functools
 import gzip
+import os
 import re
 import socket
 import subprocess
@@ -254,6 +256,7 @@ class Server:
 
     def __init__(self):
         self.files = dict(FILES)
+        self.status = None  # of every answer, where something is wrong with the host
         self.broken = {}  # file: how many more times it breaks off half-way
         self.asked = []
         self.paused, self.go_on = Event(), Event()
@@ -270,6 +273,9 @@ class Server:
             def answer(self, body):
                 file = self.path.lstrip("/")
                 outer.asked.append(f"{self.command} {file}")
+                if outer.status:
+                    self.send_error(outer.status)
+                    return
                 content = outer.files.get(file)
                 if content is None:
                     self.send_error(404)
@@ -486,13 +492,85 @@ def test_dead_host(dead, cache, capsys):
     host = dead.removeprefix("http://").rstrip("/")
     text = reason("tiny")
     assert text == (
-        f"tiny is not on this machine and {host} cannot be reached: run this again on a working "
+        f"tiny is not on this machine and {host} cannot be reached (ConnectionError: [Errno "
+        f"{errno.ECONNREFUSED}] {os.strerror(errno.ECONNREFUSED)}): run this again on a working "
         f"network, or put train.en, train.ja from {dead} into {cache / 'tiny'}, or let COURSE_DATA "
         f"name a folder in which the folder tiny holds them."
     )
     assert load_or_explain("tiny", "train", "en", "ja") is None
     assert capsys.readouterr() == (text + "\n", "")
     assert stored(cache) == {}
+
+
+@pytest.mark.parametrize(
+    ("variables", "what", "advice"),
+    [
+        (
+            {"HTTP_PROXY": "http://name:secret@127.0.0.1:1"},
+            "through the proxy 127.0.0.1:1 (ProxyError: [Errno ",
+            "correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY",
+        ),
+        ({"HTTP_PROXY": "http://"}, "(InvalidProxyURL: ", "correct HTTPS_PROXY, HTTP_PROXY or"),
+        ({"HTTP_PROXY": "http://[::bad"}, "through the proxy http://[::bad (", "correct HTTPS_PR"),
+        ({"HTTP_PROXY": "socks5h://127.0.0.1:1"}, "socks", "correct HTTPS_PROXY, HTTP_PROXY or"),
+    ],
+)
+def test_a_wrong_proxy_is_named(dead, monkeypatch, variables, what, advice):
+    for name in ("NO_PROXY", "no_proxy", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    text = reason("tiny")
+    tried, _, rest = text.partition(": " + advice)
+    assert what.lower() in tried.lower() and rest, text
+    assert "secret" not in text and "working network" not in text
+
+
+def test_a_certificate_file_that_is_missing_is_named(cache, tmp_path, monkeypatch):
+    register(monkeypatch, "https://127.0.0.1:1/")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "my.pem"))
+    text = reason("tiny")
+    assert str(tmp_path / "my.pem") in text.partition(": correct REQUESTS_CA_BUNDLE")[0]
+    assert "working network" not in text
+
+
+def test_a_host_that_speaks_no_tls_is_told_from_a_dead_one(server, monkeypatch):
+    register(monkeypatch, server.url.replace("http:", "https:"))
+    text = reason("tiny")
+    assert "cannot be reached (SSLError: [SSL" in text
+    assert ": let REQUESTS_CA_BUNDLE name a file" in text
+
+
+def test_a_host_that_answers_with_an_error_is_quoted(server):
+    server.status = 503
+    text = reason("tiny")
+    assert "does not offer train.en (it answers 503 Service Unavailable): run this again" in text
+
+
+def test_a_cache_on_a_full_disk_is_no_fault_of_the_network(server, cache, monkeypatch):
+    def full(url, output_file, keeper):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(corpora, "_download_with_bar", full)
+    text = reason("tiny")
+    assert f"train.en cannot be written into {cache / 'tiny'} (No space left on device)" in text
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)])
+def test_others_may_read_what_was_downloaded(server, cache, umask, mode):
+    before = os.umask(umask)
+    try:
+        load_real("tiny")
+    finally:
+        assert os.umask(before) == umask
+    assert {p.stat().st_mode & 0o777 for p in (cache / "tiny").iterdir()} == {mode}
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads all files")
+def test_a_file_of_another_user_that_may_not_be_read(course_data):
+    (course_data / "tiny" / "train.en").chmod(0)
+    assert "train.en cannot be read (Permission denied)" in reason("tiny")
 
 
 def test_dead_host_and_damaged_cache_names_the_file_to_delete(dead, cache):
@@ -519,7 +597,12 @@ def test_host_that_never_answers_is_given_up_in_time(cache, monkeypatch):
 
 def test_request_that_ignores_its_timeout_is_given_up_in_time(server, monkeypatch):
     release = Event()
-    monkeypatch.setattr("pooch.HTTPDownloader.__call__", lambda *_, **__: release.wait(10))
+
+    def late(*_, **__):
+        release.wait(10)
+        raise OSError("too late")
+
+    monkeypatch.setattr("requests.head", late)
     monkeypatch.setattr(corpora, "PATIENCE", 0.2)
     start = time.monotonic()
     text = available("tiny")
@@ -553,7 +636,7 @@ def test_available_remembers_a_dead_host_but_sees_new_files(dead, cache, monkeyp
 
 def test_host_that_comes_back_is_used_at_once(server, monkeypatch):
     with monkeypatch.context() as offline:
-        offline.setattr(corpora, "_no_answer", lambda url: "the network is down")
+        offline.setattr(corpora, "_no_answer", lambda url: corpora.Trouble("the network is down"))
         assert "and the network is down" in one_sentence(available("tiny"))
     assert len(load_or_explain("tiny")) == 2
 
@@ -609,6 +692,8 @@ def test_course_data_that_is_no_folder(server, tmp_path, monkeypatch):
     text = reason("tiny")
     assert f"COURSE_DATA names {tmp_path / 'nowhere'}, and there is no such folder" in text
     assert available("tiny") == text and server.asked == []
+    (tmp_path / "nowhere").touch()
+    assert f"COURSE_DATA names {tmp_path / 'nowhere'}, and that is no folder" in reason("tiny")
 
 
 def test_folder_in_the_place_of_a_file(course_data):

@@ -61,9 +61,9 @@ def test_lessons_come_from_the_cells_that_build():
 def test_lessons_of_a_made_up_course(tmp_path):
     cells = [{"source": ["# built here, kept in utils/a.py\n", "class A:\n", "    def f(): ..."]},
              {"source": "class B: ..."}]
-    (tmp_path / "03_a.ipynb").write_text(json.dumps({"cells": cells}))
-    (tmp_path / "04_broken.ipynb").write_text("{")
-    (tmp_path / "notes.ipynb").write_text("{}")
+    (tmp_path / "03_a.ipynb").write_text(json.dumps({"cells": cells}), "utf-8")
+    (tmp_path / "04_broken.ipynb").write_text("{", "utf-8")
+    (tmp_path / "notes.ipynb").write_text("{}", "utf-8")
     assert lessons_of_parts(tmp_path) == {"A": "03"}
 
 

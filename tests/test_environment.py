@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tools.address import NAME, REPOSITORY
+from tools.files import course_files
 from tools.notebooks import NOT_TAUGHT, ROOT, TAUGHT, lessons, read
 
 ORDER = (*TAUGHT, *NOT_TAUGHT)
@@ -18,9 +18,8 @@ FORBIDDEN = {"torchtext", "spacy", "datasets", "transformers"}
 
 
 def files() -> list[str]:
-    """Return the paths of the files that git tracks."""
-    listed = subprocess.check_output(["git", "ls-files", "-z"], cwd=ROOT, text=True)
-    return sorted(name for name in listed.split("\0") if name and (ROOT / name).exists())
+    """Return the paths of the files of the course."""
+    return course_files()
 
 
 def text(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections import Counter
 from collections.abc import Callable
@@ -296,3 +297,16 @@ def test_what_is_no_sentence_is_refused(text: str, translator: Translator) -> No
 def test_a_language_without_a_kept_model_says_how_to_have_it() -> None:
     with pytest.raises(ModelUnavailable, match="make models NB=05 TARGET=ko"):
         Translator("ko")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions of POSIX")
+@pytest.mark.parametrize("umask, mode", [(0o022, 0o644), (0o077, 0o600)])
+def test_others_may_read_a_kept_model_as_the_umask_says(
+    umask: int, mode: int, tmp_path: Path
+) -> None:
+    before = os.umask(umask)
+    try:
+        path = save_model(nn.Linear(2, 2), "04_x", {}, tmp_path)
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == mode

@@ -1,7 +1,9 @@
 """transformer_in_one_page.py is what the parts of the course are today, and computes the same."""
 
 import ast
+import os
 import runpy
+import subprocess
 import sys
 
 import pytest
@@ -63,3 +65,11 @@ def test_it_knows_the_columns_of_the_course(parts):
     pairs = parts["read_pairs"](parts["COURSE"])
     assert len(pairs) > 2000 and max(len(source) for source, _ in pairs) == 7
     assert (["this", "is", "a", "pen"], ["これ", "は", "ペン", "です"]) in pairs
+
+
+def test_a_terminal_that_lacks_letters_does_not_stop_it(tmp_path):
+    path = tmp_path / "page.py"
+    path.write_text(page().replace("main(*sys.argv[1:])", "print('猫 ✓')"), encoding="utf-8")
+    own = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run([sys.executable, path], env=os.environ | own, capture_output=True)
+    assert (done.returncode, done.stdout.split()) == (0, [b"?", b"?"]), done.stderr

@@ -79,7 +79,7 @@ def test_the_fonts_are_registered_once() -> None:
 def test_a_missing_font_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(plots, "find_spec", lambda n: None if n == package else find_spec(n))
-    command = f"pip install {package.replace('_', '-')}"
+    command = f"{sys.executable} -m pip install {package.replace('_', '-')}"
     with pytest.raises(ModuleNotFoundError, match=command) as caught:
         plots.use_course_style()
     assert "\n" not in str(caught.value)
@@ -184,7 +184,7 @@ def test_a_figure_is_displayed_once_with_its_alt_text_and_closed(tmp_path: Path)
     own = {"IPYTHONDIR": str(tmp_path), "MPLBACKEND": "agg", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", SHELL, json.dumps(cells)],
-        capture_output=True, text=True, env=os.environ | own, cwd=tmp_path,
+        capture_output=True, encoding="utf-8", env=os.environ | own, cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
     once, twice, without = json.loads(done.stdout.splitlines()[-1])
@@ -300,3 +300,20 @@ def test_guesses_stand_beside_the_truth(capsys: pytest.CaptureFixture[str]) -> N
 def test_guesses_of_another_shape_are_refused(guess: torch.Tensor, words: list[str]) -> None:
     with pytest.raises(ValueError, match="the truth"):
         plots.show_guesses(words, ["x"], torch.zeros(2, 2).long(), {"rule": guess.long()})
+
+
+@pytest.mark.parametrize(
+    "token", ["$\\foo$", "$a$", "costs $5 or $6", "a_b^c", "%", "السلام", "שלום", "", "cafe\u0301"]
+)
+def test_a_token_is_drawn_as_it_is(token: str) -> None:
+    plots.use_course_style()
+    fig, ax = plt.subplots()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        plots.attention_map(ax, torch.eye(2), [token, "x"], ["x", token], title="$W^Q$")
+        fig.canvas.draw()
+    labels = [ax.get_xticklabels()[0], ax.get_yticklabels()[1]]
+    assert [label.get_text() for label in labels] == [token, token]
+    assert not any(label.get_parse_math() for label in labels)
+    assert ax.title.get_parse_math(), "what the course writes itself may hold mathematics"
+    plt.close(fig)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 
 import pytest
@@ -55,3 +56,68 @@ def test_a_slip_is_found(text: str) -> None:
 @pytest.mark.parametrize("text", ["../shared/work/x", "notebooks/home/x", "https://a.org/home/x"])
 def test_an_ordinary_path_passes(text: str) -> None:
     assert found_in(text) == []
+
+
+# ---- a text file is opened with its encoding: the locale of a machine may be any ----
+
+
+def names_encoding(call: ast.Call, name: str) -> bool:
+    """Tell whether a call that opens or writes text says in which encoding."""
+    given = {keyword.arg for keyword in call.keywords}
+    values = [*call.args, *(k.value for k in call.keywords if k.arg == "mode")]
+    binary = any(isinstance(v, ast.Constant) and re.fullmatch(r"[rwax]?\+?b\+?", str(v.value))
+                 for v in values)
+    if name in ("open", "read_text", "write_text"):
+        place = {"open": 9, "read_text": 1, "write_text": 2}[name]
+        return binary or "encoding" in given or None in given or len(call.args) >= place
+    return not {"text", "universal_newlines"} & given or "encoding" in given
+
+
+def without_encoding(source: str) -> list[str]:
+    """Return the calls in a source that leave the encoding of a text to the machine."""
+    found = []
+    for node in (n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Call)):
+        name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+        opens = ("open", "read_text", "write_text", "run", "Popen", "check_output")
+        if name in opens and not names_encoding(node, name):
+            found.append(f"line {node.lineno}: {ast.unparse(node)[:70]}")
+    return found
+
+
+@pytest.mark.parametrize("name", [n for n in files() if n.endswith(".py")])
+def test_encodings_are_named(name: str) -> None:
+    problems = without_encoding((ROOT / name).read_text("utf-8"))
+    assert not problems, "\n" + "\n".join(problems)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "open('x')",
+        "open('x', 'w')",
+        "path.open()",
+        "path.read_text()",
+        "path.write_text('x')",
+        "subprocess.run(['x'], text=True)",
+        "subprocess.check_output(['x'], text=True)",
+    ],
+)
+def test_an_encoding_left_out_is_found(source: str) -> None:
+    assert without_encoding(source)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "open('x', 'rb')",
+        "open('x', encoding='utf-8')",
+        "path.open('wb')",
+        "path.read_text('utf-8')",
+        "path.write_text('x', 'utf-8')",
+        "path.write_text('x', encoding='utf-8')",
+        "subprocess.run(['x'], capture_output=True)",
+        "subprocess.run(['x'], encoding='utf-8')",
+    ],
+)
+def test_an_encoding_that_is_named_passes(source: str) -> None:
+    assert not without_encoding(source)

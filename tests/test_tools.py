@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import made_up
@@ -62,6 +65,62 @@ def test_what_is_not_committed(tmp_path: Path) -> None:
     outputs.clean(notebook)
     assert "widgets" not in notebook.metadata and "execution" not in cell.metadata
     assert [set(output["data"]) for output in cell.outputs] == [{"image/png"}]
+
+
+FIGURE = """
+import matplotlib.pyplot as plt
+from utils.plots import show, use_course_style
+use_course_style()
+fig, ax = plt.subplots()
+ax.set(title="a_1 $")
+"""
+
+
+def drawing(path: Path, last: str) -> Path:
+    """Write a notebook whose third cell shows a figure of the course."""
+    cells = f"import sys\nsys.path.insert(0, {str(notebooks.ROOT)!r})", FIGURE, last
+    return made_up.write(path, *map(made_up.code, cells))
+
+
+def test_the_settings_of_the_shell_do_not_change_the_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = drawing(tmp_path / "01_x.ipynb", "show(fig, alt='A frame.')")
+    outputs.write_outputs(plain)
+    own = tmp_path / "own/profile_default"
+    (own / "startup").mkdir(parents=True)
+    (own / "startup/first.py").write_text("print('startup')", encoding="utf-8")
+    (own / "ipython_kernel_config.py").write_text(
+        "c = get_config()\nc.InlineBackend.figure_formats = ['svg']", encoding="utf-8"
+    )
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nfont.size: 30", encoding="utf-8")
+    for name, value in {
+        "MPLBACKEND": "Agg",
+        "IPYTHONDIR": str(own.parent),
+        "MATPLOTLIBRC": str(tmp_path / "matplotlibrc"),
+    }.items():
+        monkeypatch.setenv(name, value)
+    changed = drawing(tmp_path / "02_x.ipynb", "show(fig, alt='A frame.')")
+    outputs.write_outputs(changed)
+    assert read(plain)[2].pictures == 1
+    assert [c.outputs for c in read(changed)] == [c.outputs for c in read(plain)]
+
+
+def test_a_picture_is_not_lost_silently(tmp_path: Path) -> None:
+    lose = "import matplotlib\nmatplotlib.use('agg')\nprint('<Figure size 600x300 with 1 Axes>')"
+    path = made_up.write(tmp_path / "01_x.ipynb", made_up.code(lose))
+    before = path.read_bytes()
+    with pytest.raises(RuntimeError, match=r"01_x\.ipynb: no picture of a figure in "):
+        outputs.write_outputs(path)
+    assert path.read_bytes() == before
+
+
+def test_show_draws_under_any_backend(tmp_path: Path) -> None:
+    path = drawing(tmp_path / "01_x.ipynb", "show(fig, alt='A frame.')")
+    notebook = nbformat.read(path, 4)
+    notebook.cells.insert(0, made_up.code("import matplotlib\nmatplotlib.use('agg')"))
+    notebooks.execute(notebook, tmp_path)
+    assert [set(o["data"]) for o in notebook.cells[3].outputs] == [{"image/png", "text/plain"}]
 
 
 @pytest.mark.parametrize(
@@ -145,3 +204,25 @@ def test_a_cell_without_a_picture_says_so(tmp_path: Path) -> None:
 def test_an_unknown_lesson_says_so(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="begins with '99'"):
         lessons(tmp_path, "99")
+
+
+def test_a_terminal_that_lacks_letters(tmp_path: Path) -> None:
+    made_up.write(tmp_path / "01_x.ipynb", made_up.code("print('✗ 猫')"))
+    lines = [
+        "import pathlib, runpy, sys, tools.notebooks",
+        f"tools.notebooks.FOLDER = pathlib.Path({str(tmp_path)!r})",
+        "runpy.run_module('tools.seeds', run_name='__main__')",
+    ]
+    own = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)],
+        cwd=notebooks.ROOT, env=os.environ | own, capture_output=True, check=False,
+    )
+    assert b"1 break\n  \\u2717 \\u732b\n" in done.stdout, done.stderr
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("module", ["outputs", "seeds", "models"])
+def test_the_commands_accept_any_letter(module: str) -> None:
+    source = (notebooks.ROOT / f"tools/{module}.py").read_text("utf-8")
+    assert source.partition('__name__ == "__main__":')[2].startswith("\n    accept_any_letter()\n")

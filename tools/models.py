@@ -17,7 +17,7 @@ from typing import Any
 
 import nbformat
 
-from tools.notebooks import FOLDER, execute, lessons
+from tools.notebooks import FOLDER, accept_any_letter, execute, lessons
 
 DEFAULT = "ja"
 
@@ -68,4 +68,5 @@ def main(which: str = "", target: str = DEFAULT) -> None:
 
 
 if __name__ == "__main__":
+    accept_any_letter()
     main(*sys.argv[1:])

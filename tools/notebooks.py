@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,6 +33,7 @@ NOT_TAUGHT = (
 )
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")
+INLINE = "module://matplotlib_inline.backend_inline"
 WIDGET = "application/vnd.jupyter.widget-view+json"
 
 
@@ -91,6 +95,12 @@ class Cell:
     def tree(self) -> ast.Module:
         """Return the syntax tree of a code cell, its % and ! lines turned into `pass`."""
         return ast.parse(re.sub(r"(?m)^([ \t]*)[%!].*$", r"\1pass", self.source))
+
+
+def accept_any_letter() -> None:
+    """Let print write what a terminal or a file cannot hold: such a letter becomes its number."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")
 
 
 def name_of(notebook: Path) -> str:
@@ -157,6 +167,12 @@ def text_of(output: dict[str, Any]) -> str:
     return joined(output.get("text", output.get("data", {}).get("text/plain", "")))
 
 
+def lost_pictures(outputs: Iterable[dict[str, Any]]) -> int:
+    """Return how many outputs name a figure and hold no picture of it."""
+    figures = [o for o in outputs if re.match(r"<Figure size|Figure\(", text_of(o))]
+    return sum("image/png" not in output.get("data", {}) for output in figures)
+
+
 def warnings_in(outputs: Iterable[dict[str, Any]]) -> list[str]:
     """Return the lines of stderr that announce a warning."""
     texts = [text_of(output) for output in outputs if output.get("name") == "stderr"]
@@ -166,7 +182,8 @@ def warnings_in(outputs: Iterable[dict[str, Any]]) -> list[str]:
 def execute(notebook: Any, folder: Path) -> list[str]:
     """Run the code cells of a loaded notebook in a fresh kernel, in place.
 
-    A cell that needs a corpus which cannot be had here is not run and keeps its outputs.
+    A cell that needs a corpus which cannot be had here is not run and keeps its outputs. Neither
+    MPLBACKEND nor IPython's settings of whoever runs this count: they would change the pictures.
     notebook: as nbformat.read returns it    folder: where the kernel starts
     Returns one reason for each cell that was not run.
     Raises nbclient's CellExecutionError where a cell fails that is not tagged raises-exception.
@@ -175,6 +192,11 @@ def execute(notebook: Any, folder: Path) -> list[str]:
 
     class Runner(ExecutePreprocessor):
         """Runs each cell that it can and remembers why it left out the others."""
+
+        def setup_kernel(self, **options: Any) -> Any:
+            """Start the kernel in surroundings of its own."""
+            own = {"MPLBACKEND": INLINE, "IPYTHONDIR": settings}
+            return super().setup_kernel(env=os.environ | own, **options)
 
         def preprocess_cell(self, cell: Any, resources: Any, index: int) -> tuple[Any, Any]:
             """Run one cell, unless its corpus is missing."""
@@ -191,5 +213,6 @@ def execute(notebook: Any, folder: Path) -> list[str]:
         record_timing=False,
         store_widget_state=False,
     )
-    runner.preprocess(notebook, {"metadata": {"path": str(folder)}})
+    with TemporaryDirectory(prefix="ipython-") as settings:
+        runner.preprocess(notebook, {"metadata": {"path": str(folder)}})
     return left_out

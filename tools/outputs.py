@@ -10,7 +10,17 @@ from typing import Any
 
 import nbformat
 
-from tools.notebooks import FOLDER, WIDGET, evidence, execute, lessons, name_of, warnings_in
+from tools.notebooks import (
+    FOLDER,
+    WIDGET,
+    accept_any_letter,
+    evidence,
+    execute,
+    lessons,
+    lost_pictures,
+    name_of,
+    warnings_in,
+)
 
 NOISE = ("execution", "ExecuteTime", "collapsed", "scrolled")
 HOUSE = "00_start_here.ipynb", "house"    # the cell whose picture the README shows
@@ -66,8 +76,11 @@ def code_of(notebook: Any) -> list[str]:
 def committed(path: Path) -> Any | None:
     """Return the notebook as git last committed it, None where it never did."""
     call = ["git", "show", f"HEAD:./{path.name}"]
-    shown = subprocess.run(call, cwd=path.parent, capture_output=True, text=True, check=False)
-    return nbformat.reads(shown.stdout, 4) if shown.returncode == 0 else None
+    try:
+        shown = subprocess.run(call, cwd=path.parent, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):    # no git, or a copy that it does not know
+        return None
+    return nbformat.reads(shown.decode("utf-8"), 4)
 
 
 def keep_timings(notebook: Any, last: Any | None) -> None:
@@ -86,12 +99,15 @@ def write_outputs(path: Path) -> list[str]:
     """Run a notebook in a fresh kernel and write it with its clean outputs.
 
     The file is untouched when a cell fails. Returns one reason for each cell that was not run.
-    Raises RuntimeError when a cell warns, and nbclient's CellExecutionError when one fails.
+    Raises RuntimeError when a cell warns or loses a picture, nbclient's CellExecutionError when one
+    fails.
     """
     notebook = nbformat.read(path, 4)
     left_out = execute(notebook, path.parent)
     if lines := warnings_in(o for cell in notebook.cells for o in cell.get("outputs", ())):
         raise RuntimeError(f"{name_of(path)} warns:\n" + "\n".join(lines))
+    if lost := [c.id for c in notebook.cells if lost_pictures(c.get("outputs", ()))]:
+        raise RuntimeError(f"{name_of(path)}: no picture of a figure in {', '.join(lost)}")
     clean(notebook)
     keep_timings(notebook, committed(path))
     fresh = path.with_suffix(".fresh")
@@ -124,4 +140,5 @@ def main(which: str = "") -> None:
 
 
 if __name__ == "__main__":
+    accept_any_letter()
     main(*sys.argv[1:])

@@ -14,7 +14,7 @@ from typing import Any
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from tools.notebooks import FOLDER, evidence, execute, lessons, name_of, text_of
+from tools.notebooks import FOLDER, accept_any_letter, evidence, execute, lessons, name_of, text_of
 
 SEEDS = (1, 2)
 SEED = re.compile(r"(?m)(manual_seed\(|^SEED = )0\b")
@@ -65,4 +65,5 @@ def main(which: str = "") -> None:
 
 
 if __name__ == "__main__":
+    accept_any_letter()
     main(*sys.argv[1:])

@@ -11,11 +11,13 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from threading import Thread
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -42,6 +44,13 @@ RETRIES = 2  # further attempts at a file whose download broke off
 
 class CorpusUnavailable(RuntimeError):
     """A corpus cannot be had; the message is one sentence that says what to do."""
+
+
+class Trouble(NamedTuple):
+    """Why an address cannot be had: what was tried and what came back, and what may help."""
+
+    what: str
+    advice: str = "run this again on a working network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -387,7 +396,9 @@ def _contents(name: str, files: Sequence[str]) -> list[bytes]:
     return [contents[file] for file in files]
 
 
-def _obstacle(name: str, missing: Sequence[str], ask: Callable[[str], str | None]) -> str | None:
+def _obstacle(
+    name: str, missing: Sequence[str], ask: Callable[[str], Trouble | None]
+) -> str | None:
     """Say in one sentence what stands in the way of downloading missing files, None if nothing.
 
     ask: says why an address cannot be had, None where it answers.
@@ -396,9 +407,10 @@ def _obstacle(name: str, missing: Sequence[str], ask: Callable[[str], str | None
     if len(missing) > 3:
         files += f" and {len(missing) - 3} more files (data/README.md lists them)"
     if folder is not None and not folder.is_dir():
+        found = "that is no folder" if folder.exists() else "there is no such folder"
         return (
-            f"COURSE_DATA names {folder}, and there is no such folder: correct it, or unset "
-            f"COURSE_DATA to have {name} downloaded."
+            f"COURSE_DATA names {folder}, and {found}: correct it, or unset COURSE_DATA to have "
+            f"{name} downloaded."
         )
     if folder is not None:
         return (
@@ -410,39 +422,73 @@ def _obstacle(name: str, missing: Sequence[str], ask: Callable[[str], str | None
     for path in (CACHE / name / file for file in missing):
         if (content := _read(path)) is not None:
             return (
-                f"{_what_is_wrong(path, name, content)} and {trouble}: delete that file and run "
-                f"this again on a working network, or replace it by the one from {url}."
+                f"{_what_is_wrong(path, name, content)} and {trouble.what}: delete that file and "
+                f"{trouble.advice}, or replace it by the one from {url}."
             )
     return (
-        f"{name} is not on this machine and {trouble}: run this again on a working network, or put "
-        f"{files} from {url} into {CACHE / name}, or let COURSE_DATA name a folder in which the "
-        f"folder {name} holds them."
+        f"{name} is not on this machine and {trouble.what}: {trouble.advice}, or put {files} from "
+        f"{url} into {CACHE / name}, or let COURSE_DATA name a folder in which the folder {name} "
+        f"holds them."
     )
 
 
-def _no_answer(url: str) -> str | None:
+def _no_answer(url: str) -> Trouble | None:
     """Ask a host for the head of a file; return what went wrong, None where it answers.
 
     Never takes longer than PATIENCE: looking up a name or trying several addresses of a host can
     outlast any timeout of the request, so the request has a thread to itself.
     """
-    from pooch import HTTPDownloader  # a tenth of a second, and only needed here
+    import requests  # a tenth of a second, and only needed here
 
     host, file = urlsplit(url).netloc, url.rpartition("/")[2]
-    troubles = [f"{host} gives no answer within {PATIENCE:g} seconds"]
+    troubles = [Trouble(f"{host} gives no answer within {PATIENCE:g} seconds{_by_way_of(url)}")]
 
     def ask() -> None:
         try:
-            found = HTTPDownloader(timeout=2 * PATIENCE)(url, None, None, check_only=True)
-        except OSError:
-            troubles.append(f"{host} cannot be reached")
+            found = requests.head(url, timeout=2 * PATIENCE, allow_redirects=True)
+        except Exception as error:  # whatever it is: a thread that fails would say nothing
+            way = f"{host} cannot be reached{_by_way_of(url)} ({_said(error)})"
+            troubles.append(Trouble(way, _advice(error)))
         else:
-            troubles.append(None if found else f"{host} does not offer {file}")
+            status = f"{found.status_code} {found.reason}"
+            answer = f"{host} does not offer {file} (it answers {status})"
+            troubles.append(None if found.ok else Trouble(answer, "run this again later"))
 
     thread = Thread(target=ask, daemon=True)
     thread.start()
     thread.join(PATIENCE)
     return troubles[-1]
+
+
+def _by_way_of(url: str) -> str:
+    """Name the proxy through which an address is asked for, without its password."""
+    from requests.utils import get_environ_proxies, select_proxy
+
+    proxy = select_proxy(url, get_environ_proxies(url, no_proxy=None))
+    return f" through the proxy {proxy.rpartition('@')[2]}" if proxy else ""
+
+
+def _said(error: BaseException) -> str:
+    """Return what the system answered: the kind of an error and its innermost cause, on a line."""
+    inner: BaseException = error
+    while cause := inner.__cause__ or inner.__context__:
+        inner = cause
+    words = re.sub(r"\.(?=\s|$)", ";", " ".join(str(inner).split())).rstrip("; ")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _advice(error: Exception) -> str:
+    """Return what helps against an error of a request, as far as its kind tells."""
+    from requests import RequestException
+    from requests.exceptions import ProxyError, SSLError
+
+    if isinstance(error, SSLError):
+        return "let REQUESTS_CA_BUNDLE name a file with the certificates of your network"
+    if isinstance(error, ProxyError | ValueError):
+        return "correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY in the environment"
+    if isinstance(error, RequestException):
+        return Trouble._field_defaults["advice"]
+    return "correct REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE in the environment"
 
 
 _ask_once = cache(lambda url: _no_answer(url))
@@ -462,26 +508,39 @@ def _download(name: str, file: str) -> bytes:
     keeper = pooch.create(CACHE / name, corpus.url, registry=corpus.hashes, retry_if_failed=RETRIES)
     try:
         return Path(keeper.fetch(file, downloader=_download_with_bar)).read_bytes()
-    except RequestException as error:
-        raise CorpusUnavailable(
-            f"The download of {corpus.url}{file} broke off ({type(error).__name__}) and nothing of "
-            f"it was kept: run this again, or put the file into {CACHE / name} by hand."
-        ) from error
-    except ValueError as error:
-        raise CorpusUnavailable(
-            f"What {corpus.url}{file} sends is not the file that the course expects (SHA-256 "
+    except (RequestException, ValueError, OSError) as error:
+        raise CorpusUnavailable(_why_not(corpus, name, file, error)) from error
+
+
+def _why_not(corpus: Corpus, name: str, file: str, error: Exception) -> str:
+    """Say in one sentence why a file could not be downloaded."""
+    from requests import RequestException
+
+    url, folder = f"{corpus.url}{file}", CACHE / name
+    asked = isinstance(error, RequestException)
+    if not asked and isinstance(error, OSError) and error.errno is not None:
+        return (
+            f"{file} cannot be written into {folder} ({error.strerror}): make that folder "
+            f"writable, or let COURSE_DATA name a folder that holds {name} with this file."
+        )
+    if not asked and "known hash" in str(error):
+        return (
+            f"What {url} sends is not the file that the course expects (SHA-256 "
             f"{corpus.hashes[file]}) and nothing of it was kept: run this again on another network "
-            f"in case a sign-in page answered, or put the right file into {CACHE / name}."
-        ) from error
-    except OSError as error:
-        raise CorpusUnavailable(
-            f"{file} cannot be written into {CACHE / name} ({error.strerror or error}): make that "
-            f"folder writable, or let COURSE_DATA name a folder that holds {name} with this file."
-        ) from error
+            f"in case a sign-in page answered, or put the right file into {folder}."
+        )
+    return (
+        f"The download of {url} broke off ({_said(error)}) and nothing of it was kept: run this "
+        f"again, or put the file into {folder} by hand."
+    )
 
 
 def _download_with_bar(url: str, output_file: str, keeper: object) -> None:
-    """Download one file as pooch asks for it, with a progress bar on stderr."""
+    """Download one file as pooch asks for it, with a progress bar on stderr.
+
+    pooch keeps a file from all but its owner; others on the machine may read this one, as far as
+    the umask lets them read any new file.
+    """
     from pooch import HTTPDownloader
 
     # pooch puts in the true total, and would take a bar without any for no bar at all
@@ -489,3 +548,7 @@ def _download_with_bar(url: str, output_file: str, keeper: object) -> None:
         plain = {"Accept-Encoding": "identity"}  # packed on the way, the total would be wrong
         download = HTTPDownloader(progressbar=bar, chunk_size=2**15, timeout=STALL, headers=plain)
         download(url, output_file, keeper)
+    umask = os.umask(0)
+    os.umask(umask)
+    with suppress(OSError):  # a file system without permissions
+        os.chmod(output_file, 0o666 & ~umask)

@@ -85,8 +85,10 @@ def save_model(model: nn.Module, name: str, card: dict[str, str], folder: Path =
     path = Path(folder) / f"{name}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".fresh")
+    fresh.touch()    # with the permissions of any new file, which save_file keeps from others
+    mode = fresh.stat().st_mode
     save_file(tensors, fresh, {"format": FORMAT, **card})
-    fresh.chmod(0o644)
+    fresh.chmod(mode)
     os.replace(fresh, path)
     return path
 

@@ -2,14 +2,18 @@
 
 import ast
 import inspect
+import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from difflib import SequenceMatcher
 from importlib.util import find_spec
 from pathlib import Path
 
+import matplotlib
 import matplotlib.pyplot as plt
 import seaborn as sns
+from IPython import get_ipython
+from IPython.core.pylabtools import select_figure_formats
 from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
@@ -22,15 +26,20 @@ CJK_FONTS = {
 
 
 def use_course_style() -> None:
-    """Colour-blind-safe colours, sizes for a projector, Japanese and Korean glyphs."""
+    """Colour-blind-safe colours, sizes for a projector, Japanese and Korean glyphs.
+
+    What a reader's own matplotlibrc says, such as text.usetex, does not count.
+    """
+    matplotlib.rcdefaults()
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     families = ["DejaVu Sans"]
     for package, (file, family) in CJK_FONTS.items():
         spec = find_spec(package)
         if spec is None:
             raise ModuleNotFoundError(
-                f"{package.replace('_', '-')} is not installed; run `make lab` again, or "
-                f"`pip install {package.replace('_', '-')}`: its font draws the labels"
+                f"{package.replace('_', '-')}, whose font draws the labels, is not installed for "
+                f"{sys.executable}: choose the kernel of the course (make lab), or run "
+                f"{sys.executable} -m pip install {package.replace('_', '-')}"
             )
         if family not in font_manager.get_font_names():
             font_manager.fontManager.addfont(Path(spec.origin).parent / file)
@@ -48,8 +57,20 @@ def use_course_style() -> None:
     )
 
 
+def draw_as_png() -> None:
+    """Let a notebook show figures as png where the backend has set nothing, as MPLBACKEND=Agg."""
+    shell = get_ipython()
+    if shell is None:
+        return
+    own = shell.display_formatter
+    kinds = [f for kind, f in own.formatters.items() if kind != "text/plain"]
+    if not any(Figure in formatter for formatter in [*kinds, own.ipython_display_formatter]):
+        select_figure_formats(shell, {"png"}, bbox_inches="tight")
+
+
 def show(fig: Figure, alt: str) -> None:
     """Display a figure once, described in `alt` for those who cannot see it."""
+    draw_as_png()
     display(fig, metadata={"image/png": {"alt": alt}})
     plt.close(fig)
 
@@ -175,11 +196,13 @@ def attention_map(
     wanted = (len(tgt_tokens), len(src_tokens))
     if tuple(weights.shape) != wanted:
         raise ValueError(f"weights have shape {tuple(weights.shape)}, the tokens want {wanted}")
-    sns.heatmap(
-        weights, vmin=0, vmax=1, cmap="viridis", square=True, ax=ax, cbar=colour_bar,
-        xticklabels=src_tokens, yticklabels=tgt_tokens,
-        cbar_kws={"label": "weight"} if colour_bar else None,
-    )
+    plt.setp([*ax.get_xticklabels(), *ax.get_yticklabels()], parse_math=False)
+    with plt.rc_context({"text.parse_math": False}):    # a token may hold $ signs
+        sns.heatmap(
+            weights, vmin=0, vmax=1, cmap="viridis", square=True, ax=ax, cbar=colour_bar,
+            xticklabels=src_tokens, yticklabels=tgt_tokens,
+            cbar_kws={"label": "weight"} if colour_bar else None,
+        )
     ax.set(title=title, xlabel="source token", ylabel="target token")
     plt.setp(ax.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
     ax.tick_params(axis="y", rotation=0)

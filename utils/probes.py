@@ -8,10 +8,11 @@ one mode only is a leak, too. BatchNorm in training mode mixes sentences and
 positions, and the probes say so.
 
 No probe sees a leak that takes several tokens at once, that needs a sentence
-longer than those of the batch, that stays within rounding (give the model in
+much longer than those of the batch, that stays within rounding (give the model in
 float64), or that moves gradients and no logit.
 """
 
+import copy
 from contextlib import contextmanager
 from itertools import combinations
 
@@ -216,22 +217,28 @@ def change_matrix(model, src, src_mask, tgt, of_src=False) -> Tensor:
 def future_leak(model, src, src_mask, tgt) -> Found:
     """The largest change of a logit when a later target token changes.
 
-    Every token is tried in every place, and the target ends after each place.
-    Not seen: what happens only in a longer target, or beside certain tokens.
+    Every token is tried in every place, the target ends after each place, and
+    it is repeated. Not seen: what happens only in a target more than twice as
+    long, or beside certain tokens.
     """
     untried = {}
+    twice = torch.cat([tgt, tgt[:, 1:]], dim=1)
 
-    def shorter():
-        whole, found = model(src, src_mask, tgt), torch.zeros(tgt.size(1), *tgt.shape)
-        for end in range(1, tgt.size(1)):
-            less = attempt(model, src, src_mask, tgt[:, :end])
+    def other_lengths():
+        found = torch.zeros(twice.size(1), *twice.shape)
+        whole = attempt(model, src, src_mask, twice)
+        if whole is None:
+            untried["a longer target"] = True
+            whole = model(src, src_mask, tgt)
+        for end in range(1, whole.size(1)):
+            less = attempt(model, src, src_mask, twice[:, :end])
             if less is None:
                 untried["a shorter target"] = True
             else:
                 found[end, :, :end] = change(whole[:, :end], less)
         return found
 
-    lengths, later = in_both_modes(model, shorter), all_changes(model, src, src_mask, tgt)
+    lengths, later = in_both_modes(model, other_lengths), all_changes(model, src, src_mask, tgt)
     token = "sentence {}: logits at {} move with target token {}"
     length = "sentence {1}: logits at {2} move when the target ends after {0} tokens"
     return max(worst(later.triu(1), token, untried), worst(lengths, length, untried))
@@ -284,6 +291,19 @@ def padding_leak(model, src, src_mask, tgt, pad_id: int | None = None) -> Found:
     matrix = all_changes(model, src, src_mask, tgt, of_src=True).masked_fill(src_mask, 0.0)
     words = "sentence {}: logits at {} move with the padding at {}"
     return max(leaks, worst(matrix, words, untried))
+
+
+def without_rounding(model, *given):
+    """A copy in float32 of a model of half precision, else the model itself.
+
+    Where no change is the fault, rounding must hide none.
+    """
+    weights = list(model.parameters()) if isinstance(model, nn.Module) else []
+    if not any(w.dtype in (torch.float16, torch.bfloat16) for w in weights):
+        return model
+    exact = copy.deepcopy(model).float()
+    with at_rest(exact):
+        return model if attempt(exact, *given) is None else exact
 
 
 def neighbour_matrix(model, src, src_mask, tgt) -> Tensor:
@@ -341,6 +361,7 @@ def order_change(model, src, src_mask, tgt) -> Found:
     cases = {name: new for name, new in cases.items() if not torch.equal(new, src)}
     if not cases:
         return Found(torch.inf, "nowhere", ("no sentence has two different words",))
+    model = without_rounding(model, src, src_mask, tgt)
 
     def measure():
         before = model(src, src_mask, tgt)
@@ -355,20 +376,37 @@ def stepwise_difference(model, src, src_mask, tgt) -> Found:
     """The largest difference of a logit: one pass, or one token at a time.
 
     Each step is taken twice from the same state, which must not change: a
-    beam search goes on from it several times.
+    beam search goes on from it several times. Then all words but the first
+    come in one step. In eval mode every token is tried in every place, in
+    made-up sentences; in training mode the given sentences must do.
     """
-    def measure():
-        at_once, firsts, twins = model(src, src_mask, tgt), [], []
-        memory, state = model.encode(src, src_mask), None
-        for token in tgt.split(1, dim=1):
-            firsts.append(model.decode(token, memory, src_mask, state)[0])
-            logits, state = model.decode(token, memory, src_mask, state)
-            twins.append(logits)
-        firsts, twins = torch.cat(firsts, dim=1), torch.cat(twins, dim=1)
-        return torch.stack([change(at_once, firsts), change(firsts, twins)])
+    untried, n = {}, len(src)
 
-    return worst(in_both_modes(model, measure), "sentence {1}: logits at {2} differ {0}",
-                 names=("from those of one pass", "when the step is taken again"))
+    def measure():
+        rows = tgt
+        if not getattr(model, "training", False):
+            rows = all_tokens(tgt, vocabularies(model, src, src_mask, tgt)[1], keep_first=True)
+        times = len(rows) // n
+        given = src.repeat(times, 1), src_mask.repeat(times, 1, 1)
+        at_once, firsts, twins = model(*given, rows), [], []
+        memory, state = model.encode(*given), None
+        for token in rows.split(1, dim=1):
+            firsts.append(model.decode(token, memory, given[1], state)[0])
+            logits, state = model.decode(token, memory, given[1], state)
+            twins.append(logits)
+        _, state = model.decode(rows[:, :1], memory, given[1], None)
+        rest = attempt(lambda: model.decode(rows[:, 1:], memory, given[1], state)[0])
+        if rest is None:
+            untried["several words in one step"] = True
+            rest = at_once[:, 1:]
+        firsts, twins = torch.cat(firsts, dim=1), torch.cat(twins, dim=1)
+        several = torch.cat([at_once[:, :1], rest], dim=1)
+        found = [change(at_once, firsts), change(firsts, twins), change(at_once, several)]
+        return torch.stack(found).unflatten(1, (times, n)).amax(dim=1)
+
+    return worst(in_both_modes(model, measure), "sentence {1}: logits at {2} differ {0}", untried,
+                 ("from those of one pass", "when the step is taken again",
+                  "when several words come in one step"))
 
 
 def settings(part: nn.Module) -> set[tuple]:

@@ -105,7 +105,8 @@ def agree(
         cases.append(as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
-        raise Mistake(f"{answered[0]}. {cases[0].hint}".rstrip(". "))
+        hint = cases[0].hint if " raised " in str(answered[0]) else ""
+        raise Mistake(f"{answered[0]}. {hint}".rstrip(". "))
     wants = [trial.right(one) for one in cases]
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
@@ -323,6 +324,8 @@ class Trial:
             where = f" of {output}" if len(self.outputs) > 1 else ""
             if not axis and must and not moved:
                 less = less or f"`{name}` has no part in {output}: another `{name}` gives the same"
+            elif not axis and moved and not must:
+                much = much or f"another `{name}` changes {output}, and must not"
             elif axis and moved - must:
                 much = much or (f"a change in {words} moves {axis} {min(moved - must)}{where}, and "
                                 "must not: print the shapes, which step mixes along that axis?")

@@ -1,159 +1,201 @@
 """The checks of notebook 01: one recurrent step, shifting a text, the loss, sampling."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from utils.checks.core import (
-    Mistake,
-    call,
-    exercise,
-    same,
-    want_finite,
-    want_number,
-    want_tensor,
-)
+from utils.checks.core import Mistake, call, exercise
+from utils.checks.kinds import Trial, agree, case
+
+# ---- 1.1 ----
+
+STEP = {"the result": ("row", "number"), "x": ("row", ""), "state": ("row", "")}
 
 
 @exercise("1.1")
-def check_rnn_step(answer):
-    """One step of a recurrent network: tanh, the two products, the bias, one set of weights."""
-    batch, d_input, d_hidden = 2, 3, 4
-    x, state = torch.randn(batch, d_input), torch.randn(batch, d_hidden)
-    w_input, w_state = torch.randn(d_hidden, d_input), torch.randn(d_hidden, d_hidden)
-    bias = torch.randn(d_hidden)
-    given = x, state, w_input, w_state, bias
-    result = want_tensor(call(answer, *given), (batch, d_hidden), "(batch, d_hidden)")
-    want_finite(result, "tanh gives numbers between -1 and 1, whatever comes in")
-    if not same(call(answer, *given), result):
-        raise Mistake(
-            "the same input gives another result at the second call: your step makes weights of "
-            "its own. Use the w_input, w_state and bias that it is given"
-        )
-    from_input, from_state = x @ w_input.T, state @ w_state.T
-    total = from_input + from_state + bias
-    known = {
-        "the tanh is missing: without it the state is not kept between -1 and 1": total,
-        "w_state is used the wrong way round. It is square, so no error comes up; its rows, like "
-        "those of w_input, belong to the new state: transpose it":
-            torch.tanh(from_input + state @ w_state + bias),
-        "the bias is added twice: once for x, once for the state. Here there is one bias":
-            torch.tanh(total + bias),
-        "the bias is missing": torch.tanh(from_input + from_state),
-        "the old state has no part in the new one: add its product with w_state":
-            torch.tanh(from_input + bias),
-        "x has no part in the new state: add its product with w_input":
-            torch.tanh(from_state + bias),
-        "the old state comes in after the tanh: the tanh must be around the whole sum":
-            torch.tanh(from_input + bias) + from_state,
-        "this is a sigmoid: a plain recurrent step uses tanh": torch.sigmoid(total),
-    }
-    reject_known(result, known)
-    if not same(result, torch.tanh(total)):
-        raise Mistake(
-            "the shape is right, the numbers are not: look at each part of "
-            "tanh(W_input x + W_state h + bias) alone, with the other parts set to zero"
-        )
-    want_gradients(answer, given)
+def check_rnn_step(answer) -> None:
+    """One step of a recurrent network: tanh, the two products, the bias, the gradients."""
+
+    def sized(words: str, batch: int, d_input: int, d_hidden: int, size: float = 1.0, hint=""):
+        x, state = size * torch.randn(batch, d_input), torch.randn(batch, d_hidden)
+        weights = (torch.randn(d_hidden, *n) / 3 for n in ([d_input], [d_hidden], []))
+        return case(words, x, state, *weights, hint=hint, gradients=size == 1)
+
+    agree(answer, rnn_step, [
+        sized("2 rows", 2, 3, 4, hint="A batch holds its vectors in rows: x @ w_input.T"),
+        sized("other sizes", 3, 5, 2),
+        sized("rows, inputs and states of 4", 4, 4, 4, hint="a square matrix raises no error "
+              "where its transpose is missing"),
+        sized("a batch of one", 1, 3, 4),
+        sized("one number in each vector", 2, 1, 1),
+        sized("sums of 200 and more", 3, 3, 4, size=300, hint="torch.tanh gives -1 and 1 there"),
+    ], step_mistakes(), axes=STEP, advice="Look at each part of tanh(W_input x + W_state h + bias) "
+        "alone, with the other parts set to zero")
 
 
-def want_gradients(step, given: tuple[Tensor, ...]) -> None:
-    """Raise Mistake where a step cannot learn: no gradient comes back to what it was given."""
-    names = "x", "state", "w_input", "w_state", "bias"
-    tracked = [tensor.clone().requires_grad_() for tensor in given]
-    with torch.enable_grad():
-        total = step(*tracked).sum()
-        reached = [None] * len(names)
-        if total.requires_grad:
-            reached = torch.autograd.grad(total, tracked, allow_unused=True)
-    if missing := [name for name, gradient in zip(names, reached) if gradient is None]:
-        raise Mistake(
-            f"the numbers are right, but no gradient comes back to {', '.join(missing)}: the "
-            "network could not learn. Leave out detach(), no_grad and .data"
-        )
+def rnn_step(x, state, w_input, w_state, bias) -> Tensor:
+    """The step that is asked for."""
+    return torch.tanh(x @ w_input.T + state @ w_state.T + bias)
 
 
-def reject_known(result: Tensor, known: dict[str, Tensor]) -> None:
-    """Raise the message of the known wrong answer that this result equals, if there is one."""
-    for message, wrong in known.items():
-        if same(result, wrong):
-            raise Mistake(message)
+def step_mistakes() -> list[tuple[Callable, str]]:
+    """A step with one thing wrong, and what to say then.
+
+    i and s are the products with input and state, b is the bias.
+    """
+    known = [
+        (lambda i, s, b: i + s + b, "the tanh is missing: the state must stay between -1 and 1"),
+        (lambda i, s, b: (i + s + 2 * b).tanh(), "the bias is added twice: here it is one bias"),
+        (lambda i, s, b: (i + s).tanh(), "the bias is missing"),
+        (lambda i, s, b: (i + b).tanh(), "the old state has no part: add its product with w_state"),
+        (lambda i, s, b: (s + b).tanh(), "x has no part: add its product with w_input"),
+        (lambda i, s, b: (i + b).tanh() + s, "the old state comes in after the tanh: the tanh must "
+         "be around the whole sum"),
+        (lambda i, s, b: (i + s + b).sigmoid(), "this is a sigmoid: a plain step uses tanh"),
+    ]
+    return [
+        *((lambda x, h, w, u, b, f=f: f(x @ w.T, h @ u.T, b), words) for f, words in known),
+        (lambda x, h, w, u, b: torch.tanh(x @ w.T + h @ u + b), "w_state is used the wrong way "
+         "round: transpose it, as w_input. It is square, so no error comes up"),
+    ]
+
+
+# ---- 1.2 ----
 
 
 @exercise("1.2")
-def check_inputs_and_targets(answer):
-    """Input and target of a text: one step apart, both ways, and nothing left over."""
-    for ids in (torch.tensor([2, 0, 1, 1, 3]), torch.tensor([7, 3, 3, 9, 1, 0, 4, 8])):
-        n = len(ids)
-        result = call(answer, ids)
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Mistake("return two tensors: `return inputs, targets`")
-        inputs, targets = result
-        for part, name in ((inputs, "inputs"), (targets, "targets")):
-            if not isinstance(part, Tensor):
-                raise Mistake(f"{name}: want a torch.Tensor, got {type(part).__name__}")
-            if part.dim() != 1:
-                raise Mistake(f"{name}: want one axis (seq_len,), got {tuple(part.shape)}")
-        if torch.equal(inputs, targets):
-            raise Mistake(
-                "the target is the input itself: the model learns to repeat what it reads, its "
-                "loss falls to 0, and it then writes hhhhh. The target is one step ahead"
-            )
-        if torch.equal(inputs, ids[1:]) and torch.equal(targets, ids[:-1]):
-            raise Mistake("the two are swapped: your model would predict the letter before")
-        if torch.equal(inputs, ids) and torch.equal(targets, ids.roll(-1)):
-            raise Mistake(
-                "the last target is the first letter of the text: roll wraps around. The last "
-                "letter has nothing to predict: leave it out of the inputs"
-            )
-        if len(inputs) == n and len(targets) < n:
-            raise Mistake(
-                "the last input has no target: nothing comes after it, so it is no input"
-            )
-        if len(targets) == n and len(inputs) < n:
-            raise Mistake("the first letter is no target: nothing was read before it")
-        m = len(targets)
-        if len(inputs) == m and 0 < m < n - 1 and any(
-            torch.equal(inputs, ids[a : a + m]) and torch.equal(targets, ids[a + 1 : a + 1 + m])
-            for a in range(n - m)
-        ):
-            raise Mistake(
-                f"a pair is lost: {n} letters give {n - 1} pairs, here there are {m}. Only the "
-                "last letter is no input, only the first is no target"
-            )
-        if len(targets) <= n - 2 and torch.equal(targets, ids[n - len(targets):]):
-            raise Mistake(
-                "the target is two or more steps ahead: it was shifted more than once, so the "
-                "model would skip letters"
-            )
-        if len(inputs) != len(targets):
-            raise Mistake(
-                f"each input needs its target: got {len(inputs)} inputs and {len(targets)} targets"
-            )
-        if not (torch.equal(inputs, ids[:-1]) and torch.equal(targets, ids[1:])):
-            raise Mistake(
-                f"{n} letters give {n - 1} pairs: each letter but the last, and the letter after it"
-            )
+def check_inputs_and_targets(answer) -> None:
+    """Input and target of a text: one step apart, and nothing left over."""
+    agree(answer, lambda ids: (ids[:-1], ids[1:]), [
+        case("5 letters", torch.tensor([2, 0, 1, 1, 3])),
+        case("8 letters", torch.tensor([7, 3, 3, 900, 1, 0, 4, 80])),
+        case("2 letters", torch.tensor([6, 2])),
+    ], pair_mistakes(), axes={"inputs": ("place",), "targets": ("place",)}, advice="Each letter "
+        "but the last is an input; its target is the letter after it")
 
 
-VOCAB_SIZE = 5    # of the two made-up models below
+def pair_mistakes() -> list[tuple[Callable, str]]:
+    """Other ways to cut a text, and what to say then."""
+    lost = "a pair is lost: only the last letter is no input, only the first is no target"
+    return [
+        *((lambda ids, n=n: (ids[:n], ids[:n]), "the target is the input itself: the model learns "
+           "to repeat what it reads, and it then writes hhhhh. The target is one step ahead")
+          for n in (None, -1)),
+        (lambda ids: (ids[1:], ids[:-1]), "the two are swapped: you would predict the letter "
+         "before"),
+        (lambda ids: (ids, ids.roll(-1)), "the last target is the first letter of the text: roll "
+         "wraps around. The last letter has nothing to predict: leave it out of the inputs"),
+        (lambda ids: (ids, ids[1:]), "the last input has no target: nothing comes after it"),
+        (lambda ids: (ids[:-1], ids), "the first letter is no target: nothing was read before it"),
+        (lambda ids: (ids[1:-1], ids[2:]), f"{lost}. Here the first pair is missing"),
+        (lambda ids: (ids[:-2], ids[1:-1]), f"{lost}. Here the last pair is missing"),
+        (lambda ids: (ids[:-2], ids[2:]), "the target is two steps ahead: it skips letters"),
+        (lambda ids: (ids[:-2], ids[1:]), "each input needs its target: the inputs end too early"),
+        (lambda ids: (ids[:-1], ids[2:]), "each input needs its target: the targets begin too "
+         "late"),
+    ]
 
 
-class SummingModel(nn.Module):
-    """A made-up model: the next token is the sum of all tokens read so far, plus 1, modulo 5."""
+# ---- 1.3 ----
+
+
+@exercise("1.3")
+def check_mean_loss(answer) -> None:
+    """The loss: nats, a mean over all characters, each measured at its own target, large logits."""
+
+    def sized(words: str, *shape: int, size: float = 2.0, shift: float = 0.0, hint: str = ""):
+        targets = torch.randint(shape[-1], shape[:-1])
+        return case(words, size * torch.randn(shape) + shift, targets, hint=hint)
+
+    safe = "exp overflows, or a share becomes 0. log_softmax does both steps safely"
+    high = torch.zeros(2, 5, 27)
+    high[..., 0] = 1000.0
+    agree(answer, mean_loss, [
+        sized("2 texts of 5 letters", 2, 5, 27),
+        sized("3 texts of 4 letters, 7 different ones", 3, 4, 7),
+        sized("as many texts as letters", 4, 4, 4),
+        sized("one text of one letter", 1, 1, 3, hint="the mean of one letter is its loss"),
+        case("equal logits", torch.zeros(2, 5, 27), high.argmax(-1), hint="all 27 letters are "
+             "equally likely there: want ln 27"),
+        sized("logits up to 200 and more", 2, 5, 9, size=100, hint=safe),
+        sized("logits around -300", 2, 5, 9, shift=-300, hint=safe),
+        case("a logit of 1000 on the wrong letter", high, torch.ones(2, 5, dtype=torch.long),
+             hint=safe),
+    ], loss_mistakes(), axes={"the loss": ()}, gradients=False, advice="With equal logits the loss "
+        "must be ln(vocab_size): try that first")
+
+
+def mean_loss(logits: Tensor, targets: Tensor) -> float:
+    """The loss that is asked for."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
+
+
+def loss_mistakes() -> list[tuple[Callable, str]]:
+    """A loss with one thing wrong, and what to say then."""
+
+    def at(values, y):
+        return values.gather(-1, y.unsqueeze(-1)).squeeze(-1)
+
+    def loss(x, y):                                          # (batch, seq_len)
+        return -at(x.log_softmax(-1), y)
+
+    return [
+        *((lambda x, y, base=base: loss(x, y).mean() / math.log(base), f"this logarithm has base "
+           f"{base}{bits}. The course counts in nats: the natural logarithm")
+          for base, bits in ((2, ", which gives bits"), (10, ""))),
+        (lambda x, y: loss(x, y).sum(), "this is the sum over all characters: take the mean"),
+        (lambda x, y: loss(x, y).sum(1).mean(), "this is a sum over each text, then a mean over "
+         "the batch. Take the mean over all characters"),
+        (lambda x, y: -loss(x, y).mean(), "the sign is missing: a loss is positive"),
+        (lambda x, y: at(x.softmax(-1), y).mean(), "this is a probability, not a loss: take minus "
+         "its logarithm"),
+        (lambda x, y: loss(x, y).mean().exp(), "this is e to the loss (the perplexity): leave out "
+         "the exp"),
+        *((lambda x, y, d=d: -at(x.log_softmax(d), y).mean(), "softmax runs over the wrong axis: "
+           "the shares of one character's logits must sum to 1, so take the last") for d in (0, 1)),
+        (lambda x, y: -x.log_softmax(-1).mean(), "your loss does not look at the targets: it "
+         "averages over all characters that could come"),
+        (lambda x, y: -x.log_softmax(-1).amax(-1).mean(), "your loss looks at the likeliest "
+         "character, not at the one that came"),
+        (lambda x, y: -at(x, y).mean(), "this is the logit at the target, before the softmax"),
+        (lambda x, y: loss(x.softmax(-1), y).mean(), "softmax is applied twice: log_softmax wants "
+         "the logits as they are"),
+        (lambda x, y: -at(x.softmax(-1), y).mean().log(), "the mean is taken before the logarithm: "
+         "take the logarithm of each share first"),
+        (lambda x, y: loss(x, y)[:, -1].mean(), "only the last letter of each text counts"),
+        (lambda x, y: loss(x, y)[0].mean(), "only the first text counts: take the mean over all"),
+        (lambda x, y: F.cross_entropy(x.mT, y, ignore_index=0), "the letter 0 is left out"),
+    ]
+
+
+# ---- 1.4 ----
+
+
+class Remembering(nn.Module):
+    """A made-up model: the next token follows from all tokens read so far and their order."""
+
+    def __init__(self, vocab_size: int):
+        super().__init__()
+        self.vocab_size = vocab_size
 
     def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        state = torch.zeros(len(ids), 1, dtype=torch.long) if state is None else state
-        sums = state + ids.cumsum(dim=1)                      # (batch, seq_len)
-        logits = 100.0 * nn.functional.one_hot((sums + 1) % VOCAB_SIZE, VOCAB_SIZE)
-        return logits, sums[:, -1:]
+        state = torch.zeros(len(ids), dtype=torch.long) if state is None else state
+        logits = []
+        for token in ids.unbind(dim=1):
+            state = (3 * state + token + 1) % self.vocab_size
+            logits.append(200.0 * F.one_hot(state, self.vocab_size))
+        return torch.stack(logits, dim=1), state
 
 
 ONE_ROW = torch.tensor([0.0, 2.0, -1.0, 1.0, -3.0])
 
 
-class ConstantModel(nn.Module):
+class Constant(nn.Module):
     """A made-up model: the same logits whatever it reads."""
 
     def forward(self, ids: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -161,166 +203,129 @@ class ConstantModel(nn.Module):
         return ONE_ROW.expand(*ids.shape, -1).clone(), count
 
 
-summing_model, constant_model = SummingModel(), ConstantModel()
+def sample(model, start, n_tokens, temperature, keep=True, feed=True, place=-1) -> Tensor:
+    """The sampler that is asked for.
 
-
-def continuation(start: Tensor, n_tokens: int, feed_back: bool, keep_state: bool) -> Tensor:
-    """What the summing model writes when it is run in the right way or in a known wrong way."""
+    keep, feed: whether the state is kept and what was drawn is fed back. place: whose logits count.
+    """
     token, state, tokens = start, None, []
     for _ in range(n_tokens):
-        logits, state = summing_model(token, state if keep_state else None)
-        drawn = logits[:, -1:].argmax(dim=-1)
-        token = drawn if feed_back else token
+        logits, new = model(token, state)
+        drawn = (logits[:, place] / temperature).softmax(-1).multinomial(1)
+        token, state = drawn if feed else token, new if keep else None
         tokens.append(drawn)
     return torch.cat(tokens, dim=1)
 
 
+def sample_mistakes() -> list[tuple[Callable, str]]:
+    """A sampler with one thing wrong, and what to say then."""
+
+    def with_start(*given):
+        return torch.cat([given[1], sample(*given)], dim=1)
+
+    def prefix_and_state(model, start, n_tokens, temperature):
+        ids, state = start, None
+        for _ in range(n_tokens):
+            logits, state = model(ids, state)
+            ids = torch.cat([ids, logits[:, -1:].argmax(-1)], dim=1)
+        return ids[:, start.size(1):]
+
+    return [
+        (lambda *given: sample(*given, keep=False), "the state is lost between the steps: hand the "
+         "state that the model returned back to it with the next token"),
+        (lambda *given: sample(*given, feed=False), "what was drawn is not fed back: the model "
+         "reads the start again and again"),
+        (lambda *given: sample(*given, keep=False, feed=False), "neither the drawn token nor the "
+         "state reaches the next step: each step starts anew"),
+        (lambda *given: sample(*given, place=0), "the logits of the first position are used: want "
+         "the last position, [:, -1]"),
+        *((lambda m, s, n, t, of=of: sample(m, s[:, [of]], n, t), f"only the {which} token of the "
+           "start is read: hand over all") for which, of in (("first", 0), ("last", -1))),
+        (with_start, "return the new tokens alone, (batch, n_tokens), without the start"),
+        (lambda m, s, n, t: sample(m, s, n + 1, t)[:, 1:], "the first drawn token is lost: it is "
+         "drawn from what the model says after the start"),
+        (prefix_and_state, "tokens are read twice: hand over the new token with the state, or "
+         "everything from the beginning without one"),
+    ]
+
+
 @exercise("1.4")
-def check_sample(answer):
-    """The sampler: what it feeds back, what it keeps, and how it draws."""
-    judge_draws(answer)
-    start, n_tokens = torch.tensor([[1, 3], [2, 0], [4, 4]]), 7
-    result = call(answer, summing_model, start, n_tokens, 1.0)
-    want_tensor(result, (3, n_tokens), "(batch, n_tokens)", torch.long)
-    known = {
-        "the state is lost between the steps: hand the state that the model returned back to it "
-        "together with the next token":
-            continuation(start, n_tokens, feed_back=True, keep_state=False),
-        "what was drawn is not fed back: the model reads the start again and again":
-            continuation(start, n_tokens, feed_back=False, keep_state=True),
-        "neither the drawn token nor the state reaches the next step: each step starts anew":
-            continuation(start, n_tokens, feed_back=False, keep_state=False),
-    }
-    reject_known(result, known)
-    if not same(result, continuation(start, n_tokens, feed_back=True, keep_state=True)):
-        raise Mistake(
-            "the drawn tokens do not follow from what was read: take the logits of the last "
-            "position, [:, -1], and let the model read each drawn token exactly once"
-        )
+def check_sample(answer) -> None:
+    """The sampler: how it draws, what it feeds back, what it keeps, other sizes."""
+    odd = judge_draws(answer)
+    agree(answer, sample, [
+        case("3 rows", Remembering(13), torch.tensor([[1, 3], [2, 10], [4, 8]]), 7, 1.0),
+        case("other sizes", Remembering(19), torch.tensor([[1, 7, 10, 2], [2, 5, 0, 9]]), 4, 1.0),
+        case("one row, a start of one token", Remembering(7), torch.tensor([[6]]), 5, 1.0),
+        case("one token to write", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 1, 1.0),
+        case("another temperature", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 3, 0.5),
+    ], sample_mistakes(), axes={"new": ("row", "step")}, advice="Take the logits of the last "
+        "position, [:, -1], and let the model read each drawn token exactly once")
+    if odd:
+        raise Mistake(odd)
 
 
-def judge_draws(answer) -> None:
-    """Compare how often each token is drawn with what the logits and the temperature say."""
-    rows, n_tokens = 3000, 4
-    start = torch.zeros(rows, 1, dtype=torch.long)
+def judge_draws(answer) -> str:
+    """Compare how often each token is drawn with what the logits and the temperature say.
+
+    Raises the Mistake that is known; returns what else is odd about the shares, or "".
+    """
+    start, n_tokens = torch.zeros(3000, 1, dtype=torch.long), 4
     for temperature in (1.0, 0.5, 2.0):
-        drawn = call(answer, constant_model, start, n_tokens, temperature)
-        if isinstance(drawn, Tensor) and tuple(drawn.shape) == (rows, 1 + n_tokens):
-            raise Mistake("return the new tokens alone, (batch, n_tokens), without the start")
-        want_tensor(drawn, (rows, n_tokens), "(batch, n_tokens)", torch.long)
+        given = Constant(), start, n_tokens, temperature
+        answer = Trial(answer, sample, {}, None).by_name(given)
+        drawn = call(answer, *given)
+        if not isinstance(drawn, Tensor) or drawn.shape != (len(start), n_tokens):
+            return ""                                        # `agree` says what is wrong with it
+        if drawn.is_floating_point():
+            raise Mistake(f"want token ids, whole numbers, got {drawn.dtype}")
         if (drawn == ONE_ROW.argmax()).all():
-            raise Mistake(
-                "your sampler always takes the likeliest token: argmax draws nothing. "
-                "torch.multinomial draws by chance"
-            )
+            raise Mistake("your sampler always takes the likeliest token: argmax draws nothing. "
+                          "torch.multinomial draws by chance")
         if (drawn == drawn[:1]).all():
             raise Mistake("all sentences of the batch got the same draw: draw one for each row")
         if (drawn == drawn[:, :1]).all():
-            raise Mistake(
-                "within a sentence the draw is the same at every step: the random state is set "
-                "anew inside the loop. Leave manual_seed out"
-            )
-        if temperature == 1 and same(call(answer, constant_model, start, n_tokens, 1.0), drawn):
-            raise Mistake(
-                "two calls write the same text: the random state is set anew at every call. "
-                "Leave manual_seed to the one who calls"
-            )
-        shares = drawn.flatten().bincount(minlength=VOCAB_SIZE) / drawn.numel()
-        wanted = (ONE_ROW / temperature).softmax(dim=-1)
-        if (shares - wanted).abs().sum() < 0.06:
-            continue
-        for message, wrong in wrong_shares(temperature).items():
-            if (shares - wrong).abs().sum() < 0.06:
-                raise Mistake(message)
-        raise Mistake(
-            f"at temperature {temperature} the tokens come with shares "
-            f"{rounded(shares)}, want {rounded(wanted)}"
-        )
+            raise Mistake("within a sentence the draw is the same at every step: is the random "
+                          "state set anew inside the loop? Leave manual_seed out")
+        if temperature == 1 and torch.equal(call(answer, *given), drawn):
+            raise Mistake("two calls write the same text: is the random state set anew at every "
+                          "call? Leave the seed to the one who calls")
+        if odd := judge_shares(drawn, temperature):
+            return odd
+    return ""
 
 
-def rounded(shares: Tensor) -> list[float]:
-    """The shares with two decimals, for a message."""
-    return [round(share, 2) for share in shares.tolist()]
+def judge_shares(drawn: Tensor, temperature: float) -> str:
+    """Hold the shares of the drawn tokens, at each step, against those of the right answer."""
+    steps = [(drawn == token).double().mean(dim=0) for token in range(len(ONE_ROW))]
+    shares = torch.stack(steps, dim=1)                       # (n_tokens, vocab_size)
 
+    def off(wanted: Tensor) -> Tensor:
+        return (shares.mean(dim=0) - wanted).abs().sum()
 
-def wrong_shares(temperature: float) -> dict[str, Tensor]:
-    """The shares that the known mistakes give at this temperature, each with its message."""
-    once = ONE_ROW.softmax(dim=-1)
-    shares = {
-        "every token is drawn equally often: the logits have no part in the draw":
-            torch.full((VOCAB_SIZE,), 1 / VOCAB_SIZE),
+    right = (ONE_ROW / temperature).softmax(dim=-1)
+    of_steps = (shares - right).abs().sum(dim=1)
+    if off(right) < 0.06 and of_steps.max() < 0.12:
+        return ""
+    known = {
+        "every token is drawn equally often, whatever its logit: print the shares that you draw "
+        "from. Does softmax run over the last axis?": torch.full_like(right, 1 / len(right)),
         "softmax is applied twice: the shares are nearly equal. multinomial takes the shares as "
-        "they are": (ONE_ROW / temperature).softmax(dim=-1).softmax(dim=-1),
+        "they are": right.softmax(dim=-1),
     }
     if temperature != 1:
-        shares |= {
-            "the logits are multiplied by the temperature: it works the wrong way round. "
-            "Divide by it": (ONE_ROW * temperature).softmax(dim=-1),
-            "the temperature has no effect: divide the logits by it, before the softmax": once,
+        at = f"at temperature {temperature} the shares are those of temperature"
+        known |= {
+            f"{at} {1 / temperature}: it works the wrong way round. Divide the logits by it":
+                (ONE_ROW * temperature).softmax(dim=-1),
+            f"{at} 1.0: it has no effect. Divide the logits by it, before the softmax":
+                ONE_ROW.softmax(dim=-1),
         }
-    return shares
-
-
-@exercise("1.3")
-def check_mean_loss(answer):
-    """The loss: nats, a mean over all characters, each measured at its own target."""
-    batch, seq_len, vocab_size = 2, 5, 27
-    targets = torch.randint(vocab_size, (batch, seq_len))
-    zeros = torch.zeros(batch, seq_len, vocab_size)
-    first = want_number(call(answer, zeros, targets), "the loss")
-    ln = math.log(vocab_size)
-    known = {
-        "this is in bits, because the logarithm has base 2. The course counts in nats: "
-        "the natural logarithm": math.log2(vocab_size),
-        "this logarithm has base 10; the course counts in nats: the natural logarithm":
-            math.log10(vocab_size),
-        "this is the sum over all characters. Take the mean, or the loss grows with the text":
-            ln * batch * seq_len,
-        "this is a sum over each text, then a mean over the batch. Take the mean over all "
-        "characters": ln * seq_len,
-        "the sign is missing: the logarithm of a share is negative, a loss is positive": -ln,
-        "this is a probability, not a loss: take minus its logarithm": 1 / vocab_size,
-    }
-    for message, wrong in known.items():
-        if math.isclose(first, wrong, rel_tol=1e-4):
-            raise Mistake(message)
-    logits = 2 * torch.randn(batch, seq_len, vocab_size)
-    loss = want_number(call(answer, logits, targets), "the loss")
-    logs = logits.log_softmax(dim=-1)
-    at_target = logs.gather(-1, targets.unsqueeze(-1)).squeeze(-1)
-    for message, wrong in {
-        "softmax runs over the wrong axis: the shares of one character's logits must sum to 1, "
-        "so take the last axis": wrong_axis(logits, targets),
-        "your loss does not look at the targets: it averages over all characters that could come":
-            -logs.mean(),
-        "your loss looks at the likeliest character, not at the one that came":
-            -logs.amax(dim=-1).mean(),
-        "this is the logit at the target, before the softmax: it is no logarithm of a share yet":
-            -logits.gather(-1, targets.unsqueeze(-1)).mean(),
-        "the mean is taken before the logarithm: take the logarithm of each share first":
-            -at_target.exp().mean().log(),
-    }.items():
-        if any(math.isclose(loss, number, rel_tol=1e-4) for number in wrong.flatten().tolist()):
-            raise Mistake(message)
-    if not math.isclose(first, ln, rel_tol=1e-4):
-        raise Mistake(
-            f"logits of 0 leave all 27 characters equally likely: want {ln:.5f}, got {first:.5f}"
-        )
-    if not math.isclose(loss, -at_target.mean().item(), rel_tol=1e-4):
-        raise Mistake("with equal logits the loss is right, with random ones it is not")
-    large = torch.zeros(batch, seq_len, vocab_size)
-    large[..., 0] = 1000.0
-    far = float(call(answer, large, torch.ones_like(targets)))
-    if not math.isfinite(far):
-        raise Mistake(
-            "with a logit of 1000 the loss is no finite number: exp overflows or a share becomes "
-            "0. log_softmax does both steps safely"
-        )
-    if not math.isclose(far, 1000.0, rel_tol=1e-3):
-        raise Mistake(f"a logit of 1000 on the wrong character costs 1000 nats, got {far:.2f}")
-
-
-def wrong_axis(logits: Tensor, targets: Tensor) -> Tensor:
-    """The loss with the softmax over the first and over the second axis."""
-    places = targets.unsqueeze(-1)
-    return torch.stack([-logits.log_softmax(dim=d).gather(-1, places).mean() for d in (0, 1)])
+    fit = [words for words, wrong in known.items() if off(wrong) < 0.06]
+    if len(fit) == 1:
+        raise Mistake(fit[0])
+    step = int(of_steps.argmax())
+    where = f", at step {step} of {len(shares)}" if of_steps.min() < 0.06 else ""
+    got, want = ([round(share, 2) for share in part.tolist()] for part in (shares[step], right))
+    return (f"at temperature {temperature}{where} the tokens come with shares {got}, want {want}. "
+            "Print the shares that you draw from")

@@ -33,6 +33,7 @@ def unlike(got, want, name: str, axes: tuple, tolerance: float | None) -> str:
     """The first difference within one result, in words."""
     if isinstance(want, Tensor):
         return unlike_tensor(got, want, name, axes, tolerance)
+    want = want.tolist() if isinstance(want, np.ndarray) else want
     if isinstance(want, bool | numbers.Real):
         return unlike_number(got, want, name, tolerance)
     if isinstance(want, list | tuple):
@@ -85,7 +86,8 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
-        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}"
+        holds = f" holding {shown(got.tolist())}" if kind_of_dtype(want) == "whole" else ""
+        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance
@@ -94,10 +96,12 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
         return ""
     index = wrong.nonzero()[0].tolist()
     g, w = got[tuple(index)].item(), want[tuple(index)].item()
+    if not index:
+        return f"{name} is {two_numbers(g, w)}{why_not_finite(g, w)}"
     named = f" ({', '.join(f'{a} {i}' for a, i in zip(its_axes, index))})" if its_axes else ""
     short = "result" if name == "the result" else name
     row = f"{short}{index[:-1]}" if len(index) > 1 else short
-    return (f"{short}{index or ''}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
+    return (f"{short}{index}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
             f"{int(wrong.sum())} of {wrong.numel()} entries differ. print({row})")
 
 
@@ -114,6 +118,8 @@ def far(got: Tensor, want: Tensor, near: float) -> Tensor:
 
 def two_numbers(got: float, want: float) -> str:
     """Two different numbers with enough digits to look different."""
+    if isinstance(want, bool):
+        return f"{got}, want {want}"
     for digits in range(4, 18):
         pair = f"{got:.{digits}g}", f"{want:.{digits}g}"
         if pair[0] != pair[1]:

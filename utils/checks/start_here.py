@@ -1,312 +1,310 @@
 """The checks of notebook 00: shapes, softmax, heads, and the mask that broadcasts."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
-from utils.checks.core import Mistake, call, exercise, same, want_finite, want_tensor
+from utils.attention import merge_heads, split_heads
+from utils.checks.core import Mistake, exercise
+from utils.checks.kinds import Trial, agree, case
 
 BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K = 2, 3, 5, 7, 4
-SPLIT = (BATCH, N_HEADS, TGT_LEN, D_K)
-MERGED = (BATCH, TGT_LEN, N_HEADS * D_K)
-AXIS_NAMES = ("batch", "n_heads", "tgt_len", "src_len")
+
+
+# ---- 0.0 ----
 
 
 @exercise("0.0")
 def check_double(answer) -> str:
     """Twice the input, in a new tensor: shows how a check speaks."""
-    x = torch.randn(BATCH, D_K)
-    result = want_tensor(call(answer, x), (BATCH, D_K), "like the input")
-    want_finite(result, "the input held none")
-    if same(result, x):
-        raise Mistake("the result is the input itself: nothing was doubled")
-    if same(result, x**2):
-        raise Mistake("the result is the square of the input: want two times the input")
-    if not same(result, 2 * x):
-        raise Mistake(f"{x[0, 0]:.2f} became {result[0, 0]:.2f}: want {2 * x[0, 0]:.2f}")
+    agree(answer, lambda x: 2 * x, [
+        case("the first numbers", torch.randn(BATCH, D_K)),
+        case("numbers up to 200", 200 * torch.rand(3, 2, 5)),
+        case("one number alone", torch.randn(1)),
+    ], [
+        (lambda x: x, "the result is the input itself: nothing was doubled"),
+        (lambda x: x**2, "the result is the square of the input: want two times the input"),
+    ], gradients=False, advice="Want two times the input")
     return "The input is untouched, too"
+
+
+# ---- 0.1 ----
+
+
+def matmul_shape(a_shape: tuple, b_shape: tuple) -> tuple:
+    """The shape of a @ b."""
+    return (*a_shape[:-1], b_shape[-1])
 
 
 @exercise("0.1")
 def check_matmul_shape(answer) -> str:
     """The shape of a batched matrix product, worked out from the two shapes."""
-    judge_shape(answer, BATCH, N_HEADS, TGT_LEN, D_K, SRC_LEN)
-    try:
-        judge_shape(answer, 6, 2, 9, 8, 3)
-    except Mistake as mistake:
-        raise Mistake(
-            "right for the sizes of the text only, wrong for (6, 2, 9, 8) @ (6, 2, 8, 3): work the "
-            "shape out from a_shape and b_shape"
-        ) from mistake
+
+    def sizes(batch: int, n_heads: int, tgt_len: int, d_k: int, src_len: int, hint: str = ""):
+        a, b = (batch, n_heads, tgt_len, d_k), (batch, n_heads, d_k, src_len)
+        return case(f"{a} @ {b}", a, b, hint=hint)
+
+    read = "work the shape out from a_shape and b_shape: is a number written into your code?"
+    cases = [
+        sizes(BATCH, N_HEADS, TGT_LEN, D_K, SRC_LEN),
+        sizes(6, 2, 9, 8, 3, hint=read),
+        sizes(1, 1, 1, 4, 2, hint="axes of size 1 stay, too"),
+        sizes(3, 5, 2, 1, 11, hint=read),
+    ]
+    product = Trial(answer, matmul_shape, {}, None).ask(cases[0])
+    if isinstance(product, Tensor) and product.dim() > 1:
+        raise Mistake("want the shape, a tuple of four numbers, got a tensor: return its .shape")
+    agree(answer, matmul_shape, cases, [
+        (lambda a, b: (*a[:2], b[3], a[2]), "the last two axes are swapped: the rows of the "
+         "product are the rows of a, its columns the columns of b"),
+        (lambda a, b: (*a[1:3], b[3]), "the batch axis is missing: each sentence of the batch "
+         "keeps its own product"),
+        (lambda a, b: (a[0], a[2], b[3]), "the n_heads axis is missing: each head keeps its own "
+         "product"),
+        (lambda a, b: (a[2], b[3]), "only the last two axes are there: a @ b is one product for "
+         "each pair of front indices, and those axes stay"),
+        (lambda a, b: a, "this is the shape of a: where did the columns of b go?"),
+        (lambda a, b: b, "this is the shape of b: where did the rows of a go?"),
+        (lambda a, b: (*a[:2], a[3], a[3]), "d_k is the axis that is summed away: it cannot be "
+         "left over"),
+        (lambda a, b: (*a, b[3]), "d_k is still there: the product sums over it"),
+        (lambda a, b: (a[1], a[0], a[2], b[3]), "the front axes changed places: they stay as they "
+         "are"),
+        (lambda a, b: a + b[2:], "the two shapes are put side by side: the inner axis that both "
+         "share, d_k, must vanish"),
+    ], axes={"the shape": ()}, advice="Which axis of a and which of b survive the product?")
     return "The front axes stay, the inner d_k is summed away"
 
 
-def judge_shape(answer, batch: int, n_heads: int, tgt_len: int, d_k: int, src_len: int) -> None:
-    """Hold the answer for these sizes against the true shape and its known distortions."""
-    a_shape, b_shape = (batch, n_heads, tgt_len, d_k), (batch, n_heads, d_k, src_len)
-    result = call(answer, a_shape, b_shape)
-    if isinstance(result, Tensor):
-        raise Mistake("want the shape, a tuple of four numbers, got a tensor: return its .shape")
-    try:
-        shape = tuple(int(size) for size in result)
-    except (TypeError, ValueError):
-        raise Mistake(f"want a tuple of four numbers, got {type(result).__name__}") from None
-    sizes = f"for {a_shape} @ {b_shape} you say {shape}"
-    wrong = {
-        (batch, n_heads, src_len, tgt_len): "the last two axes are swapped: the rows of the "
-        "product are the rows of a, its columns the columns of b",
-        (n_heads, tgt_len, src_len): "the batch axis is missing: each sentence of the batch "
-        "keeps its own product",
-        (batch, tgt_len, src_len): "the n_heads axis is missing: each head keeps its own product",
-        (tgt_len, src_len): "only the last two axes are there: a @ b is one product for each "
-        "pair of front indices, and those axes stay",
-        (batch, n_heads, tgt_len, d_k): "this is the shape of a: where did the columns of b go?",
-        (batch, n_heads, d_k, src_len): "this is the shape of b: where did the rows of a go?",
-        (batch, n_heads, d_k, d_k): "d_k is the axis that is summed away: it cannot be left over",
-        (batch, n_heads, tgt_len, d_k, src_len): "d_k is still there: the product sums over it",
-        (n_heads, batch, tgt_len, src_len): "the front axes changed places: they stay as they are",
-        a_shape + b_shape[2:]: "the two shapes are put side by side: the inner axis that both "
-        "share, d_k, must vanish",
-    }
-    true = (batch, n_heads, tgt_len, src_len)
-    if shape == true:
-        return
-    if shape in wrong:
-        raise Mistake(f"{sizes}: {wrong[shape]}")
-    if len(shape) != 4:
-        raise Mistake(f"{sizes}: that is {len(shape)} axes, want 4")
-    raise Mistake(f"{sizes}: which axis of a and which of b survive the product?")
+# ---- 0.2 ----
 
 
 @exercise("0.2")
 def check_softmax(answer) -> str:
-    """Softmax over the last axis: first what is shared out, then what overflows."""
-    scores = torch.randn(BATCH, N_HEADS, TGT_LEN, SRC_LEN)
-    axes = "(batch, n_heads, tgt_len, src_len)"
-    result = want_tensor(call(answer, scores), tuple(scores.shape), axes)
-    want_finite(result, "these scores are between -4 and 4, so look for a division by 0")
-    if not same(result, scores.softmax(-1)):
-        raise Mistake(softmax_mistake(result.double(), scores.double()))
-    for shift in (1000.0, -1000.0):
-        result = want_tensor(call(answer, scores + shift), tuple(scores.shape), axes)
-        want_finite(result, f"with scores near {shift:.0f} exp() leaves the range of a float. "
-                    "Subtract the largest score before exp(): the shares do not change")
-    far = scores + 1000.0 * torch.arange(TGT_LEN)[:, None]
-    result = want_tensor(call(answer, far), tuple(scores.shape), axes)
-    want_finite(result, "one row lies 1000 below another. The largest score that you subtract "
-                "must be the row's own, not that of the whole tensor")
-    if not same(result, far.softmax(-1), 1e-3):
-        raise Mistake("rows that lie 1000 apart come out wrong: treat each row by itself")
+    """Softmax over the last axis: what is shared out, what overflows, which row is which."""
+
+    overflow = ("there exp() leaves the range of a float: subtract the row's largest score before "
+                "it, the shares do not change")
+    ends = "count the axis from the end, dim=-1"
+    shape = BATCH, N_HEADS, TGT_LEN, SRC_LEN
+    doubles = torch.randn(shape, dtype=torch.float64)
+    agree(answer, lambda scores: scores.softmax(-1), [
+        case("small scores", torch.randn(shape)),
+        case("other sizes", torch.randn(3, 4, 6, 8)),
+        case("one key", torch.randn(1, 2, 3, 1), hint="it gets the whole share, 1"),
+        case("two axes", torch.randn(4, 3), hint=ends),
+        case("one row alone", torch.randn(5), hint=ends),
+        case("small scores as float64", doubles, hint="the type of the scores stays"),
+        case("scores near 100", torch.randn(shape) + 100, hint=overflow),
+        case("scores near -150", torch.randn(shape) - 150, hint=overflow),
+        case("scores from 0 to 200", 200 * torch.rand(shape), hint=overflow, gradients=False),
+        case("scores near 4000", doubles + 4000, hint=overflow),
+        case("rows that lie 1000 apart", doubles + 1000 * torch.arange(TGT_LEN)[:, None],
+             hint="treat each row by itself: the largest score that you subtract is the row's own"),
+    ], softmax_mistakes(), axes={
+        "the result": ("sentence", "head", "row", "key"),
+        "scores": ("sentence", "head", "row", ""),
+    }, explain=shares, float64=False, advice="Want exp(score) over the sum of the row's exp")
     return "Every row shares out 1, even at scores of 4000"
 
 
-def softmax_mistake(result: Tensor, scores: Tensor) -> str:
-    """Name what a wrong softmax of moderate scores did."""
-    for axis, name in enumerate(AXIS_NAMES[:3]):
-        if same(result, scores.softmax(axis)):
-            return f"the shares sum to 1 along axis {axis} ({name}): want the last axis, dim=-1"
-    sums = result.sum(-1)
-    if same(result.sum(), torch.ones(()), 1e-3) and (result >= 0).all():
-        return (
-            "all numbers of the tensor together sum to 1: divide each row by its own sum, "
-            "the sum over the last axis"
-        )
-    if same(result, scores.log_softmax(-1)):
-        return "these are the logarithms of the shares: log_softmax, want softmax"
-    if same(result, scores / scores.sum(-1, keepdim=True)):
-        return "the scores themselves are divided by their sum: exp() comes first"
-    if same(result, scores.exp()) or same(result, (scores - scores.amax(-1, keepdim=True)).exp()):
-        return "these are the powers before the division: divide by their sum over the last axis"
-    if ((result == 0) | (result == 1)).all():
-        return "every number is 0 or 1: softmax shares, it does not choose one winner"
+def softmax_mistakes() -> list[tuple[Callable, str]]:
+    """Softmax with one step wrong, and what to say then."""
+
+    def share(powers: Tensor) -> Tensor:
+        return powers / powers.sum(-1, keepdim=True)
+
+    def top(x: Tensor, dim: int = -1) -> Tensor:
+        return x.amax(dim, keepdim=True)
+
+    return [
+        *((lambda x, dim=dim: x.softmax(dim), f"the shares sum to 1 along {axis}: want the last "
+          "axis, dim=-1") for dim, axis in (
+              (0, "batch"), (1, "n_heads"), (2, "tgt_len"), (-2, "tgt_len"))),
+        (lambda x: x.flatten().softmax(0).view_as(x), "all numbers of the tensor together sum to "
+         "1: divide each row by its own sum, the sum over the last axis"),
+        (lambda x: x.log_softmax(-1), "these are the logarithms of the shares: log_softmax, want "
+         "softmax"),
+        (lambda x: share(x), "the scores themselves are divided by their sum: exp() comes first"),
+        *((f, "these are the powers before the division: divide by their sum over the last axis")
+          for f in (torch.exp, lambda x: (x - top(x)).exp())),
+        (lambda x: (x == top(x)).to(x.dtype), "every number is 0 or 1: softmax shares, it does "
+         "not choose one winner"),
+        (lambda x: share(x.exp()), "nothing is subtracted, so exp() leaves the range of a float at "
+         "large scores: subtract the row's largest score first, the shares do not change"),
+        (lambda x: share((x - x.max()).exp()), "the largest score of the whole tensor is "
+         "subtracted: a row that lies far below it gives 0/0. It must be the row's own"),
+        (lambda x: share((x - top(x, -2)).exp()), "the largest score is taken along axis 2 "
+         "(tgt_len). It must be the row's own"),
+        (lambda x: share((x - x.mean(-1, keepdim=True)).exp()), "the mean of the row is "
+         "subtracted: a score far above it still leaves the range. Subtract the largest"),
+    ]
+
+
+def shares(answered: list, wants: list) -> str:
+    """What a row of wrong shares lacks: a sign, a sum."""
+    result = answered[0]
     if (result < 0).any():
-        return f"a share is negative ({result.min():.2f}): exp() makes every score positive"
-    if not same(sums, torch.ones_like(sums), 1e-3):
-        return f"the first row sums to {sums.flatten()[0]:.2f}: want 1 along the last axis"
-    return (
-        f"each row sums to 1, but the first share is {result.flatten()[0]:.2f} and should be "
-        f"{scores.softmax(-1).flatten()[0]:.2f}: want exp(score) over the sum of the row's exp"
-    )
+        return f"a share is negative ({result.min():.3g}): exp() makes every score positive"
+    total = result.sum(-1).flatten()[0].item()
+    return f"the first row sums to {total:.4g}: want 1" if abs(total - 1) > 1e-3 else ""
 
 
-def numbered(batch: int, seq_len: int, d_model: int) -> Tensor:
-    """The numbers 0, 1, 2, ... as (batch, seq_len, d_model): token t holds its own d_model."""
-    return torch.arange(float(batch * seq_len * d_model)).view(batch, seq_len, d_model)
-
-
-def row(numbers: Tensor) -> str:
-    """A row of numbers as the messages show it."""
-    return " ".join(str(int(number)) for number in numbers)
-
-
-@exercise("0.4a")
-def check_split_heads(answer) -> str:
-    """Numbers in order go in; every row of every head must hold its own token's numbers."""
-    x = numbered(*MERGED)
-    result = call(answer, x, N_HEADS)
-    names = "(batch, n_heads, seq_len, d_k)"
-    known = {
-        (BATCH, TGT_LEN, N_HEADS, D_K): "the features are cut, but the axes are still (batch, "
-        "seq_len, n_heads, d_k): one more move brings the heads in front of the tokens",
-        (BATCH, TGT_LEN, D_K, N_HEADS): "you exchanged the last two axes: the pair to exchange "
-        "is seq_len and n_heads, axes 1 and 2",
-        (TGT_LEN, BATCH, N_HEADS, D_K): "you exchanged the batch with the tokens: the pair to "
-        "exchange is seq_len and n_heads, axes 1 and 2",
-        (BATCH, N_HEADS, D_K, TGT_LEN): "d_k stands before seq_len: the features of a head "
-        "must be the last axis",
-        (N_HEADS, BATCH, TGT_LEN, D_K): "the heads stand before the batch: batch is always "
-        "the first axis",
-        MERGED: "the shape has not changed: cut the last axis into n_heads groups",
-    }
-    if isinstance(result, Tensor) and tuple(result.shape) in known:
-        raise Mistake(f"got shape {tuple(result.shape)}: {known[tuple(result.shape)]}")
-    result = want_tensor(result, SPLIT, names)
-    trace_heads(result.double(), x.double())
-    x = numbered(3, 4, 10)
-    result = want_tensor(call(answer, x, 2), (3, 2, 4, 5), f"{names} for two heads")
-    trace_heads(result.double(), x.double())
-    return "Each row of each head holds numbers of its own token"
-
-
-def trace_heads(result: Tensor, x: Tensor) -> None:
-    """Say for the first wrong row of a split which token its numbers came from."""
-    batch, n_heads, seq_len, d_k = result.shape
-    want_finite(result, "splitting computes nothing, it only moves numbers")
-    wanted = torch.stack(x.split(d_k, dim=-1), dim=1)
-    if torch.equal(result, wanted):
-        return
-    token = (result / (n_heads * d_k)).floor().long()        # counted through the batch
-    own = torch.arange(batch * seq_len).view(batch, 1, seq_len, 1)
-    if (token == own).all():
-        if torch.equal(result, wanted.flip(1)):
-            raise Mistake("the heads come in reverse order: head 0 takes the first d_k features")
-        raise Mistake(
-            f"head 0 of token 0 holds the numbers {row(result[0, 0, 0])}: the right token, but not "
-            f"neighbouring features. Cut the last axis as (n_heads, d_k), not (d_k, n_heads)"
-        )
-    b, h, t, _ = (token != own).nonzero()[0].tolist()
-    came = sorted({int(n) for n in token[b, h, t]})
-    origin = "token " + " and ".join(str(n % seq_len) for n in came)
-    if any(n // seq_len != b for n in came):
-        raise Mistake(
-            f"sentence {b}, head {h}, row {t} holds the numbers {row(result[b, h, t])}, which came "
-            f"from sentence {came[0] // seq_len}: sentences of a batch never mix"
-        )
-    trace = (
-        f"sentence {b}, head {h}, row {t} holds the numbers {row(result[b, h, t])}, "
-        f"which came from {origin}; want token {t}"
-    )
-    if torch.equal(result, x.reshape(batch, n_heads, seq_len, d_k)):
-        raise Mistake(
-            f"{trace}. view alone reads the numbers in memory order, so the shape is right and the "
-            f"contents are mixed: cut each token first, then exchange two axes"
-        )
-    raise Mistake(f"{trace}. Only seq_len and n_heads may change places")
-
-
-@exercise("0.4b")
-def check_merge_heads(answer) -> str:
-    """The way back: every token must get its own numbers again, in their old order."""
-    x = numbered(*MERGED)
-    heads = torch.stack(x.split(D_K, dim=-1), dim=1)          # (batch, n_heads, seq_len, d_k)
-    try:
-        result = call(answer, heads)
-    except Mistake as mistake:
-        if "view size is not compatible" in str(mistake):
-            raise Mistake(
-                "view refuses: after transpose the numbers no longer lie in the order of the axes. "
-                "reshape copies them where it must"
-            ) from mistake
-        raise
-    known = {
-        SPLIT: "the shape has not changed: the heads of a token must end up side by side",
-        (BATCH, TGT_LEN, N_HEADS, D_K): "the axes are in order now, but the last two are still "
-        "two: put the n_heads groups of d_k side by side in one axis",
-        (BATCH, TGT_LEN, D_K): "one head's width is left: heads are put side by side, not "
-        "averaged or summed",
-        (BATCH, N_HEADS * TGT_LEN, D_K): "heads and tokens became one axis: want heads and "
-        "features in one axis",
-        (BATCH, N_HEADS, TGT_LEN * D_K): "tokens and features became one axis: want heads and "
-        "features in one axis",
-    }
-    if isinstance(result, Tensor) and tuple(result.shape) in known:
-        raise Mistake(f"got shape {tuple(result.shape)}: {known[tuple(result.shape)]}")
-    result = want_tensor(result, MERGED, "(batch, seq_len, n_heads * d_k)").double()
-    judge_merge(result, x.double(), heads.double())
-    x = numbered(3, 4, 10)
-    heads = torch.stack(x.split(5, dim=-1), dim=1)
-    result = want_tensor(call(answer, heads), (3, 4, 10), "(batch, seq_len, n_heads * d_k)")
-    judge_merge(result.double(), x.double(), heads.double())
-    return "Every number is back where it was"
-
-
-def judge_merge(result: Tensor, x: Tensor, heads: Tensor) -> None:
-    """Say for the first token that is not itself again what it holds."""
-    batch, seq_len, d_model = x.shape
-    want_finite(result, "merging computes nothing, it only moves numbers")
-    if torch.equal(result, x):
-        return
-    own = torch.arange(batch * seq_len).view(batch, seq_len, 1)
-    token = (result / d_model).floor().long()
-    if (token == own).all():
-        if torch.equal(result, heads.permute(0, 2, 3, 1).reshape(x.shape)):
-            raise Mistake(
-                f"token 0 holds {row(result[0, 0])}: its own numbers, but one from each head in "
-                f"turn. Its heads must stay whole: all of head 0, then all of head 1"
-            )
-        raise Mistake(
-            f"token 0 holds {row(result[0, 0])}: its own numbers in a new order. Head 0 comes first"
-        )
-    b, t, _ = (token != own).nonzero()[0].tolist()
-    came = ", ".join(str(n % seq_len) for n in sorted({int(n) for n in token[b, t]}))
-    trace = (
-        f"sentence {b}, token {t} holds the numbers {row(result[b, t])}, "
-        f"which came from tokens {came}"
-    )
-    if torch.equal(result, heads.reshape(x.shape)):
-        raise Mistake(
-            f"{trace}. reshape alone reads the heads in memory order: first bring seq_len in "
-            f"front of n_heads"
-        )
-    raise Mistake(f"{trace}. Only the numbers of token {t} belong there")
+# ---- 0.3 ----
 
 
 @exercise("0.3")
 def check_mask_broadcast(answer) -> str:
     """A mask for keys must lie on the last axis of the scores, with 1 on the axes between."""
-    mask = torch.tensor([[True] * 7, [True] * 4 + [False] * 3])   # (batch, src_len)
-    result = call(answer, mask)
-    known = {
-        (BATCH, 1, SRC_LEN, 1): "the tokens lie on axis 2, the axis of the queries: this hides "
-        "rows of the scores, and padded keys are still looked at. Keys are the last axis",
-        (BATCH, SRC_LEN, 1, 1): "the tokens lie on axis 1, the axis of the heads: keys are the "
-        "last axis",
-        (1, 1, BATCH, SRC_LEN): "the sentences lie on axis 2, the axis of the queries: batch is "
-        "axis 0",
-        (1, BATCH, 1, SRC_LEN): "the sentences lie on axis 1, the axis of the heads: batch is "
-        "axis 0",
-        (BATCH, SRC_LEN): "the mask has two axes as before: from the right they meet tgt_len and "
-        "src_len, so sentences would be taken for queries",
-        (BATCH, 1, SRC_LEN): "three axes meet (n_heads, tgt_len, src_len) from the right, so "
-        "sentences would be taken for heads: one more axis of size 1",
-        (BATCH, 1, SRC_LEN, SRC_LEN): "this hides rows (queries) as well, or fixes their number: "
-        "one axis of size 1 serves every query",
-    }
-    names = "(batch, 1, 1, src_len)"
-    if isinstance(result, Tensor) and tuple(result.shape) in known:
-        raise Mistake(f"got shape {tuple(result.shape)}: {known[tuple(result.shape)]}")
-    result = want_tensor(result, (BATCH, 1, 1, SRC_LEN), names)
-    if result.dtype != torch.bool:
-        raise Mistake(f"want bool as it came (True = may look), got {result.dtype}")
-    flat = result.flatten(1)
-    if torch.equal(flat, ~mask):
-        raise Mistake("True and False are exchanged: True stays 'may look'")
-    if torch.equal(flat, mask.flip(1)):
-        raise Mistake("the tokens come in reverse order: only axes are added, nothing turns round")
-    if flat.all():
-        raise Mistake("every entry is True, so padding stays visible: keep the values as given")
-    if not torch.equal(flat, mask):
-        raise Mistake(
-            f"sentence 1 has {int(mask[1].sum())} real tokens, your mask shows "
-            f"{int(flat[1].sum())}: add axes, do not move values"
-        )
+
+    def real(*lengths: int, src_len: int) -> Tensor:
+        return torch.arange(src_len) < torch.tensor(lengths)[:, None]    # (batch, src_len)
+
+    agree(answer, lambda mask: mask[:, None, None, :], [
+        case("two sentences", real(SRC_LEN, 4, src_len=SRC_LEN)),
+        case("other sizes", real(2, 9, 1, src_len=9)),
+        case("a batch of one", real(3, src_len=4), hint="the axis of the batch stays"),
+        case("one word", real(1, 1, 1, src_len=1), hint="the axis of the words stays"),
+        case("a sentence of padding alone", real(0, 3, src_len=3), hint="hand False on"),
+        case("padding in front", ~real(2, 0, src_len=5), hint="only axes are added"),
+    ], [
+        (lambda m: m[:, None, :, None], "the words lie on axis 2, the axis of the queries: this "
+         "hides rows of the scores, and padded keys are still looked at. Keys are the last axis"),
+        (lambda m: m[:, :, None, None], "the words lie on axis 1, the axis of the heads: keys are "
+         "the last axis"),
+        (lambda m: m[None, None], "the sentences lie on axis 2, the axis of the queries: batch is "
+         "axis 0"),
+        (lambda m: m[None, :, None], "the sentences lie on axis 1, the axis of the heads: batch "
+         "is axis 0"),
+        (lambda m: m, "the mask has two axes as before: from the right they meet tgt_len and "
+         "src_len, so sentences would be taken for queries"),
+        (lambda m: m[:, None], "three axes meet (n_heads, tgt_len, src_len) from the right, so "
+         "sentences would be taken for heads: one more axis of size 1"),
+        (lambda m: m[:, None, :, None] & m[:, None, None], "this hides rows (queries) as well: "
+         "one axis of size 1 serves every query"),
+        (lambda m: ~m[:, None, None], "True and False are exchanged: True stays 'may look'"),
+        (lambda m: m.flip(1)[:, None, None], "the words come in reverse order: only axes are "
+         "added, nothing turns round"),
+        (lambda m: torch.ones_like(m)[:, None, None], "every entry is True, so padding stays "
+         "visible: keep the values as given"),
+    ], axes={"the result": ("sentence", "head", "query", "key")},
+        advice="Add axes, do not move values")
     return "The same keys are hidden from every head and every query"
+
+
+# ---- 0.4 ----
+
+MOVED = "they are only moved, nothing is computed"
+
+
+def numbered(batch: int, seq_len: int, d_model: int) -> Tensor:
+    """The numbers 0, 1, 2, ... as (batch, seq_len, d_model): word t holds its own d_model."""
+    return torch.arange(float(batch * seq_len * d_model)).view(batch, seq_len, d_model)
+
+
+def origin(axes: tuple[str, ...]) -> Callable:
+    """Say for the first wrong row from which word its numbers came, as `numbered` counts them."""
+
+    def explain(answered: list, wants: list) -> str:
+        got, want = (results[0].long() for results in (answered, wants))
+        words = [part // (N_HEADS * D_K) for part in (got, want)]
+        stray = (words[0] != words[1]).any(-1).nonzero().tolist()
+        only_moved = torch.equal(got, answered[0]) and 0 <= got.min() <= got.max() <= want.max()
+        if not stray or not only_moved:
+            return ""
+        place = tuple(stray[0])
+        where = ", ".join(f"{axis} {i}" for axis, i in zip(axes, place))
+        came = [f"word {n % TGT_LEN} of sentence {n // TGT_LEN}"
+                for n in words[0][place].unique().tolist()]
+        came = " and ".join(came) if len(came) < 3 else f"{len(came)} words"
+        numbers = " ".join(map(str, got[place].tolist()))
+        return (f"{where} holds the numbers {numbers}, which came from {came}: want those of word "
+                f"{place[-1]} of sentence {place[0]}")
+
+    return explain
+
+
+@exercise("0.4a")
+def check_split_heads(answer) -> str:
+    """Numbers in order go in; every row of every head must hold its own word's numbers."""
+    axes = ("sentence", "head", "word", "feature")
+
+    def cut(x: Tensor, n_heads: int) -> Tensor:
+        return x.reshape(*x.shape[:2], n_heads, -1)    # (batch, seq_len, n_heads, d_k)
+
+    agree(answer, split_heads, [
+        case("three heads", numbered(BATCH, TGT_LEN, N_HEADS * D_K), N_HEADS),
+        case("numbers of both signs", torch.randn(BATCH, TGT_LEN, 12), N_HEADS, hint=MOVED),
+        case("seven heads", torch.randn(4, 6, 56), 7),
+        case("a batch of one", torch.randn(1, 4, 6), 3, hint="the axis of the batch stays"),
+        case("one word", torch.randn(2, 1, 8), 4, hint="the axis of the words stays"),
+        case("one head", torch.randn(2, 3, 4), 1, hint="the axis of the heads stays"),
+        case("heads of one feature", torch.randn(2, 3, 4), 4),
+    ], [
+        (lambda x, h: cut(x, h), "the features are cut, but the axes are still (batch, seq_len, "
+         "n_heads, d_k): one more move brings the heads in front of the words"),
+        (lambda x, h: cut(x, h).transpose(2, 3), "you exchanged the last two axes: the pair to "
+         "exchange is seq_len and n_heads, axes 1 and 2"),
+        (lambda x, h: cut(x, h).transpose(0, 1), "you exchanged the batch with the words: the "
+         "pair to exchange is seq_len and n_heads, axes 1 and 2"),
+        (lambda x, h: cut(x, h).permute(0, 2, 3, 1), "d_k stands before seq_len: the features of "
+         "a head must be the last axis"),
+        (lambda x, h: cut(x, h).permute(2, 0, 1, 3), "the heads stand before the batch: batch is "
+         "always the first axis"),
+        (lambda x, h: x, "the shape has not changed: cut the last axis into n_heads groups"),
+        (lambda x, h: x.reshape(len(x), h, x.size(1), -1), "view alone reads the numbers in "
+         "memory order, so the shape is right and the contents are mixed: head 0, word 1 holds "
+         "the numbers 4 5 6 7, which came from word 0. Cut each word first, then exchange two "
+         "axes"),
+        (lambda x, h: x.reshape(*x.shape[:2], -1, h).permute(0, 3, 1, 2), "head 0 of word 0 holds "
+         "the numbers 0 3 6 9: the right word, but not neighbouring features. Cut the last axis "
+         "as (n_heads, d_k), not (d_k, n_heads)"),
+        (lambda x, h: split_heads(x, h).flip(1), "the heads come in reverse order: head 0 takes "
+         "the first d_k features"),
+    ], axes={"the result": axes}, explain=origin(axes),
+        advice="Cut the last axis as (n_heads, d_k), then exchange seq_len and n_heads")
+    return "Each row of each head holds numbers of its own token"
+
+
+@exercise("0.4b")
+def check_merge_heads(answer) -> str:
+    """The way back: every word must get its own numbers again, in their old order."""
+    axes = ("sentence", "word", "feature")
+    x = numbered(BATCH, TGT_LEN, N_HEADS * D_K)
+    first = case("three heads", split_heads(x, N_HEADS).contiguous())
+    if "view size is not compatible" in str(Trial(answer, merge_heads, {}, None).ask(first)):
+        raise Mistake("view refuses: after transpose the numbers no longer lie in the order of "
+                      "the axes. reshape copies them where it must")
+    agree(answer, merge_heads, [
+        first,
+        case("numbers of both signs", torch.randn(BATCH, N_HEADS, TGT_LEN, D_K), hint=MOVED),
+        case("seven heads", torch.randn(4, 7, 6, 8)),
+        case("heads that come from a transpose", split_heads(torch.randn(2, 3, 8), 4)),
+        case("a batch of one", torch.randn(1, 3, 4, 2), hint="the axis of the batch stays"),
+        case("one word", torch.randn(2, 4, 1, 2), hint="the axis of the words stays"),
+        case("one head", torch.randn(2, 1, 3, 4), hint="its features are the whole word"),
+        case("one head of one feature", torch.randn(2, 1, 3, 1), hint="the last axis stays"),
+    ], [
+        (lambda x: x, "the shape has not changed: the heads of a word must end up side by side"),
+        (lambda x: x.transpose(1, 2), "the axes are in order now, but the last two are still two: "
+         "put the n_heads groups of d_k side by side in one axis"),
+        *((f, "one head's width is left: heads are put side by side, not averaged or summed")
+          for f in (lambda x: x.mean(1), lambda x: x.sum(1))),
+        (lambda x: x.flatten(1, 2), "heads and words became one axis: want heads and features in "
+         "one axis"),
+        (lambda x: x.flatten(2), "words and features became one axis: want heads and features in "
+         "one axis"),
+        (lambda x: x.reshape(len(x), x.size(2), -1), "reshape alone reads the heads in memory "
+         "order: sentence 0, word 1 holds the numbers 36 37 38 39 48 49 50 51 4 5 6 7, which came "
+         "from three words. First bring seq_len in front of n_heads"),
+        (lambda x: x.permute(0, 2, 3, 1).flatten(2), "word 0 holds the numbers 0 4 8 1 5 9 2 6 10 "
+         "3 7 11: its own, but one from each head in turn. Its heads must stay whole: all of head "
+         "0, then all of head 1"),
+        (lambda x: merge_heads(x.flip(1)), "the heads come in reverse order: word 0 holds its "
+         "own numbers, but begins with 8 9 10 11. Head 0 comes first"),
+    ], axes={"the result": axes}, explain=origin(axes),
+        advice="Bring seq_len in front of n_heads, then close the last two axes")
+    return "Every number is back where it was"

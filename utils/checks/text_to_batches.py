@@ -1,111 +1,88 @@
 """The exercises of notebook 03: vocabulary, padding mask, last state, duplicates."""
 
+from __future__ import annotations
+
+from collections import Counter
 from collections.abc import Callable, Iterable
 from numbers import Integral
 
 import torch
 from torch import Tensor
 
-from utils.checks.core import Mistake, call, exercise, same, want_finite, want_tensor
-from utils.text import BOS, EOS, PAD, UNK, Vocabulary
+from utils.checks.core import Mistake, call, exercise
+from utils.checks.kinds import Trial, agree, case
+from utils.recurrent import last_state
+from utils.text import BOS, EOS, PAD, UNK, Vocabulary, padding_mask
 
 # ---- 3.1 ----
 
-TRAIN = [
-    ["the", "cat", "sees", "the", "dog"],
-    ["the", "dog", "sees", "a", "sign", EOS],
-    ["read", "the", "sign", EOS],
-    ["bye", "bye"],
-]
-VALID = [["a", "cat", "sees", "a", "fox"], ["fox", "fox"]]
-TEST = [["the", "owl", "sees", "a", "cat"], ["owl", "owl"]]
+TEXTS = ("the cat sees the dog|the dog sees a sign <eos>|read the sign <eos>|bye bye",
+         "a cat sees a fox|fox fox", "the owl sees a cat|owl owl")
+OTHER_TEXTS = ("ja ja nein|nein <unk> doch doch", "", "ja und nein")
 SPECIALS = (PAD, UNK, BOS, EOS)
-OTHER_ORDER = (BOS, EOS, UNK, PAD)
-WORDS = ["the", "cat", "sees", "dog", "a", "sign", "read", "bye"]
+ASKED = "the cat zebra sees fox dog the owl a sign <eos> read bye The"
 
 
 @exercise("3.1")
 def check_vocabulary(answer: Callable) -> str:
     """my_vocabulary(train, valid, test, specials, min_count, tokens) -> the ids of tokens."""
 
-    def ids(tokens, specials=SPECIALS, min_count=1):
-        return want_ids(call(answer, TRAIN, VALID, TEST, specials, min_count, tokens), tokens)
+    def texts(words, parts=TEXTS, specials=SPECIALS, min_count=1, asked=ASKED, hint=""):
+        return case(words, *map(sentences, parts), specials, min_count, asked.split(), hint=hint)
 
-    def ids_of_unknown(word: str) -> int:
-        try:
-            found = call(answer, TRAIN, VALID, TEST, SPECIALS, 1, ["the", word, "cat"])
-        except Mistake as mistake:
-            if isinstance(mistake.__cause__, KeyError):
-                raise Mistake(
-                    "a word that the vocabulary lacks raises KeyError: give it the id of <unk>"
-                ) from mistake
-            raise
-        if hasattr(found, "__len__") and len(found) == 2:
-            raise Mistake("a word that the vocabulary lacks is left out: it must become <unk>")
-        return want_ids(found, ["the", word, "cat"])[1]
-
-    known = ids(WORDS)
-    if len(set(known)) < len(WORDS):
-        raise Mistake("two different known words share one id: each token needs its own number")
-    unknown = ids_of_unknown("zebra")
-    if unknown >= len(SPECIALS) and 0 in known:
-        raise Mistake("the specials come after the words: they must have the first ids, 0, 1, 2, 3")
-    if unknown == SPECIALS.index(PAD):
-        raise Mistake("an unknown word became <pad>: the model would read it as empty space")
-    if unknown != SPECIALS.index(UNK):
-        raise Mistake(f"an unknown word got id {unknown}: want the id of <unk>, here 1")
-    if ids_of_unknown("fox") != unknown:
-        raise Mistake(
-            "'fox' stands only in the validation part, yet it has an id: count words of train only"
-        )
-    if ids_of_unknown("owl") != unknown:
-        raise Mistake(
-            "'owl' stands only in the test part, yet it has an id: a vocabulary that has seen the "
-            "test makes the unknown rate look better than it is"
-        )
-    if min(known) < len(SPECIALS):
-        word = WORDS[known.index(min(known))]
-        raise Mistake(
-            f"'{word}' has id {min(known)}, which belongs to {SPECIALS[min(known)]}: "
-            "the first word comes after the last special"
-        )
-    written = ids([EOS])[0]
-    if written == SPECIALS.index(EOS):
-        raise Mistake(
-            "the letters <eos> in a text became the real end mark: a sentence could end the "
-            "decoder; in a text they are an unknown word"
-        )
-    if written != unknown:
-        raise Mistake(
-            "the letters <eos> in a text took an id as a word, so the end mark is there twice: "
-            "leave the specials out when you number the words"
-        )
-    judge_min_count(ids, unknown)
-    if sorted(known) != list(range(4, 4 + len(WORDS))):
-        raise Mistake(
-            f"ids run up to {max(known)} for {4 + len(WORDS)} entries: leave no gaps, "
-            "each gap is a row of the embedding that is never used"
-        )
-    if ids(["zebra"], OTHER_ORDER) != [OTHER_ORDER.index(UNK)]:
-        raise Mistake("<unk> is not always number 1: look its id up in the specials you are given")
-    if len(call(answer, TRAIN, VALID, TEST, SPECIALS, 1, [])) > 0:
-        raise Mistake("an empty sentence must give an empty list")
+    agree(read_back(answer), read_back(right_ids), [
+        texts("min_count 1"),
+        texts("min_count 2", min_count=2),
+        texts("min_count 3", min_count=3),
+        texts("another order of the specials", specials=(BOS, EOS, UNK, PAD),
+              hint="the specials keep the order in which you get them; look up the id of <unk>"),
+        texts("five specials", specials=(PAD, BOS, "<sep>", UNK, EOS), asked=f"{ASKED} <sep>"),
+        texts("other texts", OTHER_TEXTS, asked="nein doch ja und the <unk> <pad> <bos> <eos>"),
+        texts("a sentence without tokens", asked="", hint="want an empty list"),
+        texts("a train part without sentences", ("", *TEXTS[1:]), hint="all words are unknown"),
+    ], vocabulary_mistakes(), axes={"ids": (), "sorted(ids of all words)": ()},
+        advice="Specials first, then the words that are frequent enough in train; all else is "
+        "<unk>")
     return "A word outside train is <unk>, and no text can forge a special."
 
 
-def judge_min_count(ids: Callable, unknown: int) -> None:
-    """Words seen exactly min_count times stay, rarer ones go, all occurrences count."""
-    read, bye, dog, the = ids(["read", "bye", "dog", "the"], SPECIALS, 2)
-    if read != unknown:
-        raise Mistake("'read' occurs once and min_count is 2, yet it has an id: use min_count")
-    if unknown in (the, dog):
-        raise Mistake("a word that occurs exactly min_count times must stay: compare with >=")
-    if bye == unknown:
-        raise Mistake("'bye' occurs twice, in one sentence: count occurrences, not sentences")
-    if ids(["bye"], SPECIALS, 3)[0] != unknown:
-        raise Mistake("'bye' occurs twice and min_count is 3, yet it has an id: is the 2 built in?")
-    if sorted(ids(["the", "sees", "dog", "sign", "bye"], SPECIALS, 2)) != [4, 5, 6, 7, 8]:
-        raise Mistake("number the words after dropping the rare ones, otherwise the ids have gaps")
+def sentences(text: str) -> list[list[str]]:
+    """Lists of tokens, from a text in which | stands between sentences."""
+    return [part.split() for part in text.split("|") if part]
+
+
+def right_ids(train, valid, test, specials, min_count, tokens) -> list[int]:
+    """What is asked for."""
+    return Vocabulary(train, min_count, specials).encode(tokens)
+
+
+def read_back(answer: Callable) -> Callable:
+    """The answer with its ids in words, since the order of the words is free.
+
+    It returns what the id of each token stands for, and the ids that the words have.
+    """
+
+    def read(train, valid, test, specials, min_count, tokens) -> tuple[list[str], list[int]]:
+        def ids(asked: list[str]) -> list[int]:
+            given = train, valid, test, specials, min_count, asked
+            try:
+                return want_ids(call(by_name(given), *given), asked)
+            except Mistake as mistake:
+                if isinstance(mistake.__cause__, KeyError):
+                    raise Mistake(f"{mistake}. A word that the vocabulary lacks must get the id "
+                                  "of <unk>") from mistake
+                raise
+
+        by_name = Trial(answer, right_ids, {}, None).by_name
+        found = ids(tokens)
+        words = sorted({w for s in (*train, *valid, *test, tokens) for w in s})
+        known = dict(zip(words, ids(words)))
+        names = {number: "the entry of " + ", ".join(w for w in words if known[w] == number)
+                 for number in known.values()} | dict(enumerate(specials))
+        said = [f"{token} → {names.get(number, number)}" for token, number in zip(tokens, found)]
+        return said, sorted(n for n in known.values() if n != specials.index(UNK))
+
+    return read
 
 
 def want_ids(result, tokens: list[str]) -> list[int]:
@@ -113,17 +90,75 @@ def want_ids(result, tokens: list[str]) -> list[int]:
     result = as_list(result)
     if not isinstance(result, list | tuple):
         raise Mistake(f"want a list of ids, got {type(result).__name__}")
-    for entry in result:
+    numbers = [as_list(entry) for entry in result]
+    for entry in numbers:
         if isinstance(entry, bool) or not isinstance(entry, Integral):
             raise Mistake(f"an id is a whole number, got {type(entry).__name__}")
-    if len(result) != len(tokens):
-        raise Mistake(f"want one id for each of {len(tokens)} tokens, got {len(result)} ids")
-    return [int(entry) for entry in result]
+    if len(numbers) != len(tokens):
+        raise Mistake(f"want one id for each of {len(tokens)} tokens, got {len(numbers)}: words "
+                      "that the vocabulary lacks are <unk>, none is left out")
+    return numbers
 
 
 def as_list(result):
     """A tensor or array as a list of Python's own numbers; anything else as it is."""
     return result.tolist() if callable(getattr(result, "tolist", None)) else result
+
+
+def vocabulary_mistakes() -> list[tuple[Callable, str]]:
+    """A vocabulary with one step wrong, and what to say then."""
+
+    def build(order, parts=(0,), keep=lambda n, least: n >= least, once=False, unknown=None,
+              table=lambda specials, words: [*specials, *words], place=None, shield=True,
+              twice=False) -> Callable:
+        def answer(*given):
+            specials, least, tokens = given[3:]
+            counts = Counter(word for part in parts for sentence in given[part]
+                             for word in (set(sentence) if once else sentence))
+            counts = {word: counts[word] for word in order(counts)}
+            words = [word for word, n in counts.items() if keep(n, least)
+                     and (twice or word not in specials)]
+            ids = {token: number for number, token in enumerate(table(specials, words))}
+            if place:
+                ids |= place(counts, words, specials)
+            other = ids[UNK] if unknown is None else unknown(specials)
+            return [other if shield and t in specials else ids.get(t, other) for t in tokens]
+
+        return read_back(answer)
+
+    def before_dropping(counts, words, specials):
+        kept = [word for word in counts if word not in specials]
+        return {word: len(specials) + kept.index(word) for word in words}
+
+    orders = list, sorted, lambda counts: [word for word, _ in counts.most_common()]
+    known = [
+        (dict(parts=(0, 1)), "'fox' stands only in the validation part, yet it has an id: count "
+         "words of train only"),
+        (dict(parts=(0, 2)), "'owl' stands only in the test part, yet it has an id: a "
+         "vocabulary that has seen the test makes the unknown rate look better than it is"),
+        (dict(parts=(0, 1, 2)), "words of the validation and test parts have ids: count words of "
+         "train only"),
+        (dict(place=lambda counts, words, specials: {w: n for n, w in enumerate(words)}), "the "
+         "words are numbered from 0, so the first has the id of <pad>: it must come after the last "
+         "special"),
+        (dict(table=lambda specials, words: [*words, *specials]), "the specials come after the "
+         "words: they must have the first ids, 0, 1, 2, 3"),
+        (dict(shield=False), "the letters <eos> in a text became the real end mark: a sentence "
+         "could end the decoder; in a text they are an unknown word"),
+        (dict(shield=False, twice=True), "the letters <eos> in a text took an id as a word, so "
+         "the end mark is there twice: leave the specials out when you number the words"),
+        (dict(unknown=lambda specials: specials.index(PAD)), "an unknown word became <pad>: the "
+         "model would read it as empty space"),
+        (dict(unknown=lambda specials: 1), "<unk> is not always number 1: look its id up in the "
+         "specials you are given"),
+        (dict(keep=lambda n, least: True), "rare words have an id: use min_count"),
+        (dict(keep=lambda n, least: n > least), "a word that occurs exactly min_count times must "
+         "stay: compare with >="),
+        (dict(once=True), "'bye' occurs twice, in one sentence: count occurrences, not sentences"),
+        (dict(place=before_dropping), "number the words after dropping the rare ones, otherwise "
+         "the ids have gaps, and each gap is a row of the embedding that is never used"),
+    ]
+    return [(build(order, **how), words) for how, words in known for order in orders]
 
 
 # ---- 3.2 ----
@@ -132,67 +167,46 @@ def as_list(result):
 @exercise("3.2")
 def check_padding_mask(answer: Callable) -> str:
     """my_padding_mask(tokens, pad_id) -> (batch, 1, seq_len), bool, True at real tokens."""
-    batch, seq_len, pad_id = 3, 7, 9
-    tokens = torch.randint(1, 9, (batch, seq_len))
-    tokens[0, 2] = 0                        # a real token that has the number 0
-    tokens[0, 6:] = pad_id
-    tokens[1, 4:] = pad_id
-    tokens[2, 1:] = pad_id
-    real = tokens != pad_id                 # (batch, seq_len)
-
-    mask = call(answer, tokens, pad_id)
-    if not isinstance(mask, Tensor):
-        raise Mistake(f"want a torch.Tensor (batch, 1, seq_len), got {type(mask).__name__}")
-    judge_mask_shape(tuple(mask.shape), batch, seq_len)
-    want_tensor(mask, (batch, 1, seq_len), "(batch, 1, seq_len)")
-    if mask.dtype != torch.bool:
-        raise Mistake(f"want bool entries (True = real token), got {mask.dtype}")
-    mask = mask.squeeze(1)
-    if torch.equal(mask, ~real):
-        raise Mistake("the mask is upside down: True must stand at real tokens, False at padding")
-    if torch.equal(mask, tokens != 0) or torch.equal(mask, tokens > 0):
-        raise Mistake(
-            "the mask compares with 0, but the pad id handed over is 9: source and target may "
-            "have different pad ids"
-        )
-    if mask.all():
-        raise Mistake("no position is hidden: compare the tokens with pad_id")
-    if torch.equal(mask, real[:1].expand_as(real)):
-        raise Mistake("every sentence got the mask of sentence 0: each row has its own padding")
-    if not torch.equal(mask, real):
-        row, place = (mask != real).nonzero()[0].tolist()
-        raise Mistake(
-            f"row {row}, position {place}: token {tokens[row, place]} with pad_id 9 must give "
-            f"{bool(real[row, place])}"
-        )
-    other = want_tensor(call(answer, tokens, 3), (batch, 1, seq_len), "(batch, 1, seq_len)")
-    if not torch.equal(other.squeeze(1), tokens != 3):
-        raise Mistake("with another pad_id the mask stays the same: use the argument, not a number")
-    empty = call(answer, torch.full((2, 4), pad_id), pad_id)
-    if want_tensor(empty, (2, 1, 4), "(batch, 1, seq_len)").any():
-        raise Mistake("a sentence of padding alone must be False everywhere")
+    tokens = torch.randint(1, 20, (3, 7)).masked_fill_(torch.arange(7) == 2, 5)
+    tokens[tokens == 9] = 8
+    for row, length in enumerate((6, 4, 1)):
+        tokens[row, length:] = 9
+    tokens[0, [0, 1, 3]] = torch.tensor([0, 1, 19])    # real tokens, whatever their numbers
+    agree(answer, padding_mask, [
+        case("pad_id 9", tokens, 9),
+        case("pad_id 5", tokens, 5, hint="use the argument, not a number"),
+        case("pad_id 0", torch.randint(1, 9, (5, 11)).masked_fill_(torch.arange(11) > 8, 0), 0),
+        case("a batch of one", torch.tensor([[4, 7, 7]]), 7, hint="the axis of the batch stays"),
+        case("one word", torch.tensor([[4], [1]]), 1, hint="the axis of the words stays"),
+        case("padding alone", torch.full((2, 4), 9), 9, hint="such a row is False everywhere"),
+        case("ids as int32", tokens.int(), 9),
+    ], [
+        (lambda t, pad: (t == pad)[:, None], "the mask is upside down: True must stand at real "
+         "tokens, False at padding"),
+        *((f, "the mask compares with 0, but the pad id handed over is 9: source and target may "
+           "have different pad ids") for f in (
+               lambda t, pad: (t != 0)[:, None], lambda t, pad: (t > 0)[:, None])),
+        (lambda t, pad: torch.ones_like(t)[:, None] > 0, "no position is hidden: compare the "
+         "tokens with pad_id"),
+        (lambda t, pad: (t[:1] != pad).expand_as(t)[:, None], "every sentence got the mask of "
+         "sentence 0: each row has its own padding"),
+        (lambda t, pad: (t < pad)[:, None], "only tokens below pad_id count as real: all others "
+         "than pad_id are, want !="),
+        (lambda t, pad: (t > pad)[:, None], "only tokens above pad_id count as real: all others "
+         "than pad_id are, want !="),
+        (lambda t, pad: (t != pad)[..., None], "shape (batch, seq_len, 1) hides the queries, one "
+         "row each; the padding must be hidden as keys, so the sentence belongs on the last axis"),
+        (lambda t, pad: t != pad, "shape (batch, seq_len) would be read as (tgt_len, src_len): add "
+         "an axis of size 1 in the middle"),
+        (lambda t, pad: (t != pad)[:, None, None], "shape (batch, 1, 1, seq_len) has an axis for "
+         "heads already: here want (batch, 1, seq_len), heads come in notebook 08"),
+        (lambda t, pad: (t != pad)[None], "the new axis stands in front of the batch: it belongs "
+         "between the two axes"),
+        (lambda t, pad: (t != pad)[:, None].expand(-1, t.size(1), -1), "the mask has one row for "
+         "each word: one row serves all queries, an axis of size 1"),
+    ], axes={"mask": ("sentence", "query", "place")}, advice="Want True where the token is not "
+        "pad_id")
     return "One row for each sentence, shared by all its queries."
-
-
-def judge_mask_shape(shape: tuple, batch: int, seq_len: int) -> None:
-    """Name the axes that a mask of the wrong shape has."""
-    if shape == (batch, seq_len, 1):
-        raise Mistake(
-            "shape (batch, seq_len, 1) hides the queries, one row each; the padding must be "
-            "hidden as keys, so the sentence belongs on the last axis"
-        )
-    if shape == (batch, seq_len):
-        raise Mistake(
-            "shape (batch, seq_len) would be read as (tgt_len, src_len): "
-            "add an axis of size 1 in the middle"
-        )
-    if shape == (batch, 1, 1, seq_len):
-        raise Mistake(
-            "shape (batch, 1, 1, seq_len) has an axis for heads already: "
-            "here want (batch, 1, seq_len), heads come in notebook 08"
-        )
-    if shape == (1, batch, seq_len):
-        raise Mistake("the new axis stands in front of the batch: it belongs between the two axes")
 
 
 # ---- 3.3 ----
@@ -201,208 +215,177 @@ def judge_mask_shape(shape: tuple, batch: int, seq_len: int) -> None:
 @exercise("3.3")
 def check_last_state(answer: Callable) -> str:
     """my_last_state(states, mask) -> (batch, d_model)."""
-    lengths = torch.tensor([5, 3, 2, 0])
-    batch, seq_len, d_model = 4, 7, 6
-    states = torch.randn(batch, seq_len, d_model)
-    mask = (torch.arange(seq_len) < lengths[:, None]).unsqueeze(1)
 
-    result = call(answer, states, mask)
-    if isinstance(result, Tensor) and tuple(result.shape) == (batch, batch, d_model):
-        raise Mistake(
-            "shape (batch, batch, d_model): `states[:, last]` takes every `last` from every row; "
-            "pair each row number with its own position"
-        )
-    if isinstance(result, Tensor) and tuple(result.shape) == (batch, 1, d_model):
-        raise Mistake("one axis too many, (batch, 1, d_model): take the axis of size 1 away")
-    want_tensor(result, (batch, d_model), "(batch, d_model)")
-    want_finite(result, "a sentence without tokens has length 0, do not divide by it")
-    real = slice(0, 3)                      # the sentences that have tokens
-    expected = states[torch.arange(batch), (lengths - 1).clamp(min=0)]
-    if not same(result[real], expected[real]):
-        for wrong, message in wrong_states(states, mask, lengths):
-            if same(result[real], wrong[real]):
-                raise Mistake(message)
-        raise Mistake(
-            "sentence 1 has 3 real tokens, so its row must be states[1, 2]: it is something else"
-        )
-    if not same(result[3], torch.zeros(d_model)):
-        raise Mistake("a sentence without any token must give zeros: length 0 needs its own care")
-    full = torch.ones(batch, 1, seq_len, dtype=torch.bool)
-    if not same(call(answer, states, full), states[:, -1]):
-        raise Mistake("without padding the answer must be states[:, -1]: a full row goes wrong")
-    for lengths in ([2], [1, 4, 4, 3, 1]):
-        judge_other_sizes(answer, torch.tensor(lengths))
+    def padded(words: str, *lengths: int, seq_len: int, d_model: int, hint: str = ""):
+        mask = (torch.arange(seq_len) < torch.tensor(lengths)[:, None]).unsqueeze(1)
+        return case(words, torch.randn(len(lengths), seq_len, d_model), mask, hint=hint)
+
+    agree(answer, last_state, [
+        padded("lengths 3, 5, 2", 3, 5, 2, seq_len=7, d_model=6),
+        padded("other sizes", 1, 4, 9, 3, 1, seq_len=9, d_model=8),
+        padded("a sentence without tokens", 3, 0, 2, seq_len=4, d_model=5, hint="it must give "
+               "zeros: length 0 needs its own care (do not divide by it)"),
+        padded("a batch of one", 2, seq_len=5, d_model=3, hint="the axis of the batch stays"),
+        padded("one word and one feature", 1, 1, seq_len=1, d_model=1, hint="both axes stay"),
+        padded("no padding", 4, 4, seq_len=4, d_model=2, hint="there it is states[:, -1]"),
+        padded("no tokens at all", 0, 0, seq_len=3, d_model=2, hint="want zeros"),
+    ], state_mistakes(), axes={"the result": ("sentence", "feature"),
+                               "states": ("sentence", "", ""), "mask": ("sentence", "", "")},
+        advice="Sentence 0 has 3 real tokens, so its row must be states[0, 2]")
     return "The state does not depend on the neighbours in the batch."
 
 
-def judge_other_sizes(answer: Callable, lengths: Tensor) -> None:
-    """A batch of another size, even of one, goes right, and a gradient comes back through it."""
-    batch, seq_len, d_model = len(lengths), 5, 3
-    states = torch.randn(batch, seq_len, d_model, requires_grad=True)
-    mask = (torch.arange(seq_len) < lengths[:, None]).unsqueeze(1)
-    result = call(answer, states, mask)
-    want_tensor(result, (batch, d_model), f"(batch, d_model) for a batch of {batch}")
-    if not same(result.detach(), states.detach()[torch.arange(batch), lengths - 1]):
-        raise Mistake(
-            f"a batch of {batch} with lengths {lengths.tolist()} goes wrong: take every size from "
-            "the states and the mask, none from the example"
-        )
-    if not result.requires_grad:
-        raise Mistake(
-            "no gradient comes back through your answer, so the network could not learn: leave "
-            "out detach(), no_grad() and copies by .data or .tolist()"
-        )
+def state_mistakes() -> list[tuple[Callable, str]]:
+    """Another state than the last real one, and what to say then."""
 
+    def lengths(mask: Tensor) -> Tensor:
+        return mask.sum(dim=-1).squeeze(1)
 
-def wrong_states(states: Tensor, mask: Tensor, lengths: Tensor) -> list[tuple[Tensor, str]]:
-    """What the known wrong formulas give, each with its message."""
-    rows = torch.arange(len(states))
-    weights = mask.squeeze(1).unsqueeze(-1).to(states.dtype)    # (batch, seq_len, 1)
-    total = (states * weights).sum(1)
+    def at(states: Tensor, places: Tensor) -> Tensor:
+        return states[torch.arange(len(states)), places]
+
+    def total(states: Tensor, mask: Tensor) -> Tensor:
+        return (states * mask.mT).sum(1)
+
+    early = ("one position too early, the state before the last real token: position = number of "
+             "real tokens - 1; the mask already counts what is real")
     return [
-        (
-            states[:, -1],
-            "this is states[:, -1]: in a padded row that is the state after the padding",
-        ),
-        (
-            states[:, lengths.max() - 1],
-            "every row is read at the end of the longest sentence: use each row's own length",
-        ),
-        (
-            states[rows, (lengths - 2).clamp(min=0)],
-            "one position too early, the state before the last real token: "
-            "position = number of real tokens - 1; the mask already counts what is real",
-        ),
-        (
-            states[rows, lengths],
-            "one position too late, the state after the first <pad>: positions start at 0",
-        ),
-        (states[:, 0], "this is the state after the first token: want the last real one"),
-        (states.mean(1), "this is a mean over all positions: want one state, the last real one"),
-        (
-            total / lengths.clamp(min=1).unsqueeze(1),
-            "this is the mean of the real states: want one state, the last real one",
-        ),
+        (lambda s, m: s[:, -1], "this is states[:, -1]: in a padded row that is the state after "
+         "the padding"),
+        (lambda s, m: s[:, lengths(m).max() - 1], "every row is read at the end of the longest "
+         "sentence: use each row's own length"),
+        *((f, early) for f in (lambda s, m: at(s, (lengths(m) - 2).clamp(min=0)),
+                               lambda s, m: at(s, lengths(m) - 2))),
+        (lambda s, m: at(s, lengths(m)), "one position too late, the state after the first <pad>: "
+         "positions start at 0"),
+        (lambda s, m: s[:, 0], "this is the state after the first token: want the last real one"),
+        (lambda s, m: s.mean(1), "this is a mean over all positions: want one state, the last "
+         "real one"),
+        *((lambda s, m, least=least: total(s, m) / lengths(m).clamp(min=least)[:, None], "this is "
+           "the mean of the real states: want one state, the last real one") for least in (0, 1)),
         (total, "this is the sum of the real states: want one state, the last real one"),
+        (lambda s, m: s.masked_fill(~m.mT, -torch.inf).amax(1), "this is the largest of the real "
+         "states, feature by feature: want one state, the last real one"),
+        *((f, "a sentence without any token must give zeros: length 0 needs its own care") for f
+          in (lambda s, m: at(s, lengths(m) - 1), lambda s, m: at(s, (lengths(m) - 1).clamp(0)))),
+        (lambda s, m: s[:, (lengths(m) - 1).clamp(min=0)], "shape (batch, batch, d_model): "
+         "`states[:, last]` takes every `last` from every row; pair each row number with its own "
+         "position"),
+        (lambda s, m: last_state(s, m)[:, None], "one axis too many, (batch, 1, d_model): take "
+         "the axis of size 1 away"),
     ]
 
 
 # ---- 3.4 ----
 
-SEEN = [
-    "the cat sees the dog",
-    "the cat sees a fox",
-    "the dog sees the cat",
-    "the cat sees the dog",
-    "to day is a day",
-]
-ASKED = [
-    "the cat sees a fox",       # stands in train, at another row
-    "the cat sees a bear",      # the same ids as row 0 if fox and bear are unknown
-    "dog the sees cat the",     # the same words in another order
-    "the cat sees the dog",     # stands in train twice
-    "today is a day",           # the same letters without spaces
-    "the cat sees the dog",     # again
-    "a bear sees the dog",      # twice in test, never in train
-    "a bear sees the dog",
-    "cat sees the dog",         # the same set of words, one of them fewer times
-]
+SEEN = "the cat sees the dog|the cat sees a fox|the dog sees the cat|the cat sees the dog"
+# in train at another row; equal to row 0 in ids alone; another order; twice in train; the letters
+# without spaces; again; twice in test alone; the same set of words; the beginning of one, and more
+TESTED = ("the cat sees a fox|the cat sees a bear|dog the sees cat the|the cat sees the dog|"
+          "today is a day|the cat sees the dog|a bear sees the dog|a bear sees the dog|"
+          "cat sees the dog|the cat sees|the cat sees a fox now|The cat sees the dog")
 
 
 @exercise("3.4")
 def check_find_duplicates(answer: Callable) -> str:
     """my_find_duplicates(train, test, vocab) -> row numbers of test that stand in train."""
-    train, test = ([row.split() for row in rows] for rows in (SEEN, ASKED))
+    train = sentences(f"{SEEN}|to day is a day")
+    other = sentences("ja ja|ja nein|doch|und|nein nein")
     vocab = Vocabulary(train, min_count=2)
-    rows = want_rows(call(answer, train, test, vocab), len(test))
-    if len(set(rows)) < len(rows):
-        raise Mistake("a row number is there twice: a test sentence counts once, however often "
-                      "it stands in train")
-    if set(rows) != {0, 3, 5}:
-        for wrong, message in wrong_duplicates(train, test, vocab):
-            if set(rows) == wrong:
-                raise Mistake(message)
-        missing, extra = {0, 3, 5} - set(rows), set(rows) - {0, 3, 5}
-        if missing:
-            raise Mistake(f"'{ASKED[min(missing)]}' stands word for word in train: it is missing")
-        raise Mistake(f"'{ASKED[min(extra)]}' does not stand in train: it should not be listed")
-    if want_rows(call(answer, train, [], vocab), 0):
-        raise Mistake("a test part without sentences has no duplicates: want an empty list")
+    agree(each_row(answer), each_row(duplicates), [
+        case("the first sentences", train, sentences(TESTED), vocab),
+        case("other sentences", other, sentences("doch|ja|ja doch|nein nein|ja ja"),
+             Vocabulary(other)),
+        case("all rows", train, train[1:3], vocab),
+        case("a test part without sentences", train, [], vocab, hint="want an empty list"),
+        case("a train part without sentences", [], train[:2], vocab, hint="want an empty list"),
+    ], duplicate_mistakes(), axes={"row": ()}, advice="Want the row numbers of the test sentences "
+        "that stand in train, all words in the same order")
     return "Tokens are compared, not ids."
 
 
-def wrong_duplicates(train, test, vocab) -> list[tuple[set[int], str]]:
-    """What the known wrong ways find, each with its message."""
-
-    def found(key: Callable[[list[str]], object]) -> set[int]:
-        seen = {key(tokens) for tokens in train}
-        return {row for row, tokens in enumerate(test) if key(tokens) in seen}
-
-    inside = {row for row, tokens in enumerate(test) if test.count(tokens) > 1}
-    later = {row for row, tokens in enumerate(test) if tokens in test[:row]}
-    return [
-        (
-            found(lambda tokens: tuple(vocab.encode(tokens))),
-            "sentences with different unknown words are called equal, because ids were compared: "
-            "compare the tokens, before they become <unk>",
-        ),
-        (inside, INSIDE),
-        (later, INSIDE),
-        (
-            found(lambda tokens: tuple(sorted(tokens))),
-            "the order of the words is ignored: 'dog the sees cat the' is another sentence",
-        ),
-        (
-            found(frozenset),
-            "sentences are compared as sets of words: order and repetition count too",
-        ),
-        (
-            found("".join),
-            "'to day' and 'today' are called equal: keep the tokens apart when you join them",
-        ),
-        (
-            {row for row, pair in enumerate(zip(train, test)) if pair[0] == pair[1]},
-            "each test row was compared with the train row of the same number: "
-            "a duplicate may stand anywhere in train",
-        ),
-        (
-            {row for row, tokens in enumerate(train) if tokens in test},
-            "these are rows of train: want the rows of test",
-        ),
-        (
-            set(range(len(test))) - {0, 3, 5},
-            "these are the rows that do NOT stand in train: turn the condition round",
-        ),
-        ({0, 3}, "a sentence that stands in test twice was reported once: want all its rows"),
-    ]
+def duplicates(train, test, vocab) -> list[int]:
+    """What is asked for."""
+    return [row for row, tokens in enumerate(test) if tokens in train]
 
 
-INSIDE = (
-    "these are repetitions inside test: duplicates within one part are harmless, "
-    "look for test sentences that stand in train"
-)
+def each_row(answer: Callable) -> Callable:
+    """The answer, said row by row of test, since the order of the row numbers is free."""
+
+    def say(train, test, vocab) -> list[str]:
+        given = train, test, vocab
+        by_name = Trial(answer, duplicates, {}, None).by_name(given)
+        rows = Counter(want_rows(call(by_name, *given), len(test)))
+        times = "not listed", "listed"
+        return [f"{' '.join(tokens)}: {(*times, f'listed {rows[row]} times')[min(rows[row], 2)]}"
+                for row, tokens in enumerate(test)]
+
+    return say
 
 
 def want_rows(result, n_rows: int) -> list[int]:
     """Make sure that an answer is a collection of row numbers of the test part."""
     if isinstance(result, tuple) and len(result) == 1 and isinstance(as_list(result[0]), list):
         result = result[0]                  # np.where gives one array for each axis
-    result = as_list(result)
+    result = as_list(result.flatten() if hasattr(result, "flatten") else result)
     if isinstance(result, int | float):
         raise Mistake("want the row numbers themselves, got one number: return a list")
     if isinstance(result, str | dict) or not isinstance(result, Iterable):
         raise Mistake(f"want a list of row numbers, got {type(result).__name__}")
     rows = [as_list(row) for row in result]
     for row in rows:
-        if isinstance(row, list | tuple | str):
+        if isinstance(row, list | tuple):
             raise Mistake("want row numbers, got the sentences: use enumerate(test)")
         if isinstance(row, bool):
             raise Mistake("want row numbers, got True and False: keep the numbers of the True rows")
         if not isinstance(row, Integral) or not 0 <= row < n_rows:
-            raise Mistake(f"{describe_row(row)} is no row number of test: rows are 0 to n - 1")
+            raise Mistake(f"{row!r:.20} is no row number of test: want whole numbers from 0 to "
+                          "n - 1")
     return rows
 
 
-def describe_row(row) -> str:
-    """A short name for an entry that should have been a row number."""
-    return str(row) if isinstance(row, int | float) else type(row).__name__
+def duplicate_mistakes() -> list[tuple[Callable, str]]:
+    """Another way of comparing sentences, and what to say then."""
+
+    def same(key: Callable) -> Callable:
+        def answer(train, test, vocab):
+            seen = {key(tokens, vocab) for tokens in train}
+            return [row for row, tokens in enumerate(test) if key(tokens, vocab) in seen]
+
+        return answer
+
+    def once(train, test, vocab):
+        return [row for row in duplicates(train, test, vocab) if test[row] not in test[:row]]
+
+    inside = ("these are repetitions inside test: duplicates within one part are harmless, look "
+              "for test sentences that stand in train")
+    known = [
+        (same(lambda tokens, vocab: tuple(vocab.encode(tokens))), "sentences with different "
+         "unknown words are called equal, because ids were compared: compare the tokens, before "
+         "they become <unk>"),
+        (lambda train, test, vocab: [i for i, t in enumerate(test) if test.count(t) > 1], inside),
+        (lambda train, test, vocab: [i for i, t in enumerate(test) if t in test[:i]], inside),
+        (same(lambda tokens, vocab: tuple(sorted(tokens))), "the order of the words is ignored: "
+         "'dog the sees cat the' is another sentence"),
+        (same(lambda tokens, vocab: frozenset(tokens)), "sentences are compared as sets of words: "
+         "order and repetition count too"),
+        (same(lambda tokens, vocab: "".join(tokens)), "'to day' and 'today' are called equal: "
+         "keep the tokens apart when you join them"),
+        (same(lambda tokens, vocab: " ".join(tokens).lower()), "'The' and 'the' are called equal: "
+         "they are two words, want word for word"),
+        (lambda train, test, vocab: [i for i, (a, b) in enumerate(zip(train, test)) if a == b],
+         "each test row was compared with the train row of the same number: a duplicate may stand "
+         "anywhere in train"),
+        (lambda train, test, vocab: [i for i, s in enumerate(test) if any(
+            all(a == b for a, b in zip(s, t)) for t in train)], "a sentence and its beginning are "
+         "called equal: the lengths must be equal, too (zip stops at the shorter one)"),
+        (lambda train, test, vocab: [i for i, t in enumerate(train) if t in test], "these are "
+         "rows of train: want the rows of test"),
+        (lambda train, test, vocab: [i for i, t in enumerate(test) if t not in train], "these are "
+         "the rows that do NOT stand in train: turn the condition round"),
+        (once, "a sentence that stands in test twice was reported once: want all its rows"),
+        (lambda train, test, vocab: [i for t in train for i, s in enumerate(test) if s == t], "a "
+         "row number is there twice: a test sentence counts once, however often it stands in "
+         "train"),
+    ]
+    return [(each_row(function), words) for function, words in known]
