@@ -17,6 +17,7 @@ their words say. What is random is judged by its shares, as `judge_dropped` does
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import math
 import numbers
@@ -27,8 +28,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, call, describe, run, unchanged
-from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
+from utils.checks.core import Mistake, call, class_of_module, describe, run, unchanged
+from utils.checks.results import (
+    TOLERANCE,
+    Axes,
+    difference,
+    far,
+    is_float,
+    kind_of,
+    nonfinite,
+)
 from utils.checks.surroundings import random_states, seed_all
 
 
@@ -118,6 +127,37 @@ def forward(module: nn.Module, *given):
     return run(module, given)
 
 
+def only(answer: Callable, place: int, names: Sequence[str]) -> Callable:
+    """One of several results of an answer, so that `agree` can judge them one after another.
+
+    names: of all the results, as the message about a wrong number of them shows.
+    """
+    if not callable(answer):
+        call(answer)
+
+    @functools.wraps(answer, updated=())
+    def part(*given, **named):
+        results = run(answer, given, named)
+        if not isinstance(results, tuple | list) or len(results) != len(names):
+            raise Mistake(f"want {len(names)} results, `return {', '.join(names)}`, got "
+                          f"{kind_of(results)}")
+        return results[place]
+
+    return part
+
+
+def built(answer, *sizes) -> nn.Module:
+    """The module that a learner's class, or a function that makes one, gives for these sizes."""
+    if isinstance(answer, nn.Module):
+        raise Mistake("hand over the class itself, not a module made from it")
+    if isinstance(answer, type) and issubclass(answer, nn.Module):
+        class_of_module(answer)
+    net = call(answer, *sizes)
+    if not isinstance(net, nn.Module):
+        raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    return net
+
+
 class Trial:
     """An answer and what is right, with the names of arguments and axes."""
 
@@ -169,6 +209,9 @@ class Trial:
         place = first(wrong)
         has_many = any(is_float(part) and part.numel() > 9 for part in as_list(answered[place]))
         for function, message in mistakes:
+            at_place = [part[place : place + 1] for part in (cases, answered, wants)]
+            if not self.likeness(function, *at_place)[0][0]:
+                continue                               # most of them end here, which is quicker
             likes = self.likeness(function, cases, answered, wants)
             if not any(is_wrong for _, is_wrong in likes):
                 continue
@@ -289,7 +332,7 @@ class Trial:
                 much = much or f"another `{name}` changes {output}, and must not"
             elif axis and moved - must:
                 much = much or (f"a change in {words} moves {axis} {min(moved - must)}{where}, and "
-                                f"must not: print the shapes, which step mixes along that axis?")
+                                "must not: print the shapes, which step mixes along that axis?")
             elif axis and must - moved:
                 less = less or (f"a change in {words} does not move {axis} {min(must - moved)}"
                                 f"{where}, and must: where does `{name}` come in?")
@@ -317,18 +360,22 @@ class Trial:
         got = pulls(self.by_name(one.args), one.args, self.names)
         lost: dict[str, list[str]] = {}
         other = []
+        want = {k: p for k, p in want.items() if p is not None and p.numel() and p.isfinite().all()}
+        largest = max((p.abs().max().item() for p in want.values()), default=0.0)
+        pulling = set()
         for key, pull in want.items():
             output, name = key
-            if pull is None or not pull.isfinite().all():
-                continue
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
-            if pull.any() and not found.any():
+            rounding = TOLERANCE[pull.dtype] * largest
+            pulling |= {name} if (pull.abs() > rounding).any() else set()
+            if name in pulling and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
-            elif far(found, pull, 100 * TOLERANCE[pull.dtype]).any():
+            elif (far(found, pull, 100 * TOLERANCE[pull.dtype])
+                  & ~((found - pull).abs() <= rounding)).any():
                 other.append(name)
         if lost:
-            raise Mistake(self.no_gradient(lost, {name for _, name in want}))
+            raise Mistake(self.no_gradient(lost, pulling))
         if other:
             raise Mistake(f"the values are right for {one.words}, but the gradient at `{other[0]}` "
                           "is not: a part of the way is cut off (detach(), no_grad, .data) or "
@@ -341,7 +388,9 @@ class Trial:
     def no_gradient(self, lost: dict[str, list[str]], names: set[str]) -> str:
         """The message about arguments that no gradient reaches."""
         whole = len(lost) == len(names) and len(lost) > 1
-        reached = "any of the arguments" if whole else " and ".join(f"`{n}`" for n in lost)
+        reached = " and ".join(f"`{n}`" for n in list(lost)[:3])
+        reached = "any of the arguments" if whole else reached + (
+            f" and {len(lost) - 3} more" if len(lost) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
         start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
