@@ -322,7 +322,8 @@ SAMPLE = Exercise(
         (sampler(lambda x, t: draw(x, t) % 13), "right for 3 rows"),
         (written(RESULT, f"{RESULT}.squeeze()"), "for one row"),
         (lambda m, s, n, t: sample(
-            lambda x, h: m(s[:, -1:], m(s, None)[1]) if h is None else m(x, h), s, n, t), "last token of the start is read twice"),
+            lambda x, h: m(s[:, -1:], m(s, None)[1]) if h is None else m(x, h), s, n, t),
+         "last token of the start is read twice"),
         (sampler(lambda x, t: x.argmax(-1, keepdim=True)), "argmax draws nothing"),
         (sampler(lambda x, t: (x / t).softmax(-1).softmax(-1).multinomial(1)), "applied twice"),
         (sampler(lambda x, t: x.softmax(-1).softmax(-1).multinomial(1)), "are nearly equal"),

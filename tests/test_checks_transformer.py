@@ -2,10 +2,8 @@
 
 import copy
 
-import judging
-import pytest
 import torch
-from judging import passes, refuses, tells_apart
+from judging import Answers, Exercise, endless, fails, mutant
 from torch import nn
 
 from utils.attention import MultiHeadAttention, causal_mask
@@ -22,45 +20,47 @@ from utils.transformer import (
     Transformer,
 )
 
-LAYER, WHOLE, WRITE, LEAK, MEMORY = (
-    lesson.check_decoder_layer,
-    lesson.check_transformer,
-    lesson.check_write,
-    lesson.check_leak_test,
-    lesson.check_decoder_from_memory,
-)
-
+NAN = float("nan")
 
 # ---- 11.1 and 11.5 ----
 
 
-def layer(forward, base=DecoderLayer):
-    """A class with the parts of DecoderLayer and another forward."""
-    return type("Layer", (base,), {"forward": forward})
+class Layer(nn.Module):
+    """The solution with one look on each line, for mutants."""
+
+    def __init__(self, d_model, n_heads, d_ff, dropout=0.0, pre_norm=False):
+        super().__init__()
+        self.attention = MultiHeadAttention(d_model, n_heads)
+        self.cross_attention = MultiHeadAttention(d_model, n_heads)
+        self.feed_forward = FeedForward(d_model, d_ff, dropout)
+        self.add_norm1, self.add_norm2, self.add_norm3 = (
+            AddNorm(d_model, dropout, pre_norm) for _ in range(3))
+
+    def forward(self, x, memory, tgt_mask=None, src_mask=None):
+        z = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
+        w = self.add_norm2(z, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
+        return self.add_norm3(w, self.feed_forward)
 
 
-def steps(first=lambda s, y, m, t, k: s.attention(y, y, y, t)[0],
-          second=lambda s, y, m, t, k: s.cross_attention(y, m, m, k)[0],
-          last=lambda s, y, m, t, k: s.feed_forward(y)):
-    """A layer whose sub-layers are these, each in its AddNorm."""
-    def forward(self, x, memory, tgt_mask, src_mask):
-        for norm, step in zip((self.add_norm1, self.add_norm2, self.add_norm3),
-                              (first, second, last)):
-            x = norm(x, lambda y, step=step: step(self, y, memory, tgt_mask, src_mask))
-        return x
-    return layer(forward)
+ONE, TWO = "self.attention(y, y, y, tgt_mask)", "self.cross_attention(y, memory, memory, src_mask)"
+LAST = "self.add_norm3(w, self.feed_forward)"
+TGT, SRC = (f"(None if {m}_mask is None else {{}} {m}_mask)" for m in ("tgt", "src"))
 
 
-def first(choose):
-    return steps(first=lambda s, y, m, t, k: s.attention(*choose(y, m, t, k))[0])
+def layer(*texts):
+    return mutant(Layer, *texts)
 
 
-def second(choose):
-    return steps(second=lambda s, y, m, t, k: s.cross_attention(*choose(y, m, t, k))[0])
+def first(query, key, value, mask="tgt_mask"):
+    return layer(ONE, f"self.attention({query}, {key}, {value}, {mask})")
+
+
+def second(query, key, value, mask="src_mask"):
+    return layer(TWO, f"self.cross_attention({query}, {key}, {value}, {mask})")
 
 
 class OtherNames(nn.Module):
-    """The parts have other names, stand in a list, and are called by keyword."""
+    """Right: the parts have other names, stand in a list, and are called by keyword."""
 
     def __init__(self, d_model, n_heads, d_ff, dropout=0.0, pre_norm=False):
         super().__init__()
@@ -81,74 +81,106 @@ class OtherNames(nn.Module):
         return x
 
 
-def built(change):
-    """DecoderLayer whose __init__ gets its five arguments changed."""
-    def start(self, *sizes):
-        DecoderLayer.__init__(self, *change(*sizes))
-    return type("Layer", (DecoderLayer,), {"__init__": start, "forward": DecoderLayer.forward})
+class StubLayer(Layer):
+    def forward(self, x, memory, tgt_mask=None, src_mask=None):
+        return ...
 
 
-def order_turned(self, x, memory, tgt_mask, src_mask):
-    x = self.add_norm1(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
-    x = self.add_norm2(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-    return self.add_norm3(x, self.feed_forward)
-
-
-def net_between(self, x, memory, tgt_mask, src_mask):
-    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-    x = self.add_norm2(x, self.feed_forward)
-    return self.add_norm3(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
-
-
-def one_attention(self, x, memory, tgt_mask, src_mask):
-    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-    x = self.add_norm2(x, lambda y: self.attention(y, memory, memory, src_mask)[0])
-    return self.add_norm3(x, self.feed_forward)
-
-
-def one_norm(self, x, memory, tgt_mask, src_mask):
-    x = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-    x = self.add_norm1(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
-    return self.add_norm1(x, self.feed_forward)
-
-
-def not_handed_on(self, x, memory, tgt_mask, src_mask):
-    self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])
-    self.add_norm2(x, lambda y: self.cross_attention(y, memory, memory, src_mask)[0])
-    return self.add_norm3(x, self.feed_forward)
-
-
-def with_weights(self, x, memory, tgt_mask, src_mask):
-    return DecoderLayer.forward(self, x, memory, tgt_mask, src_mask), None
-
-
-def nothing_asked(self, x, memory, tgt_mask, src_mask):
-    return x
-
-
-def in_no_grad(self, *given):
-    with torch.no_grad():
-        return DecoderLayer.forward(self, *given)
-
-
-def memory_detached(self, x, memory, tgt_mask, src_mask):
-    return DecoderLayer.forward(self, x, memory.detach(), tgt_mask, src_mask)
-
-
-def x_detached(self, x, memory, tgt_mask, src_mask):
-    return DecoderLayer.forward(self, x.detach(), memory, tgt_mask, src_mask)
+LAYER = Exercise(
+    lesson.check_decoder_layer,
+    right=[DecoderLayer, Layer, OtherNames, lambda *sizes: OtherNames(*sizes),
+           layer("w = ", "self.seen = None; w = ")],
+    wrong=[
+        (layer(LAST, f"{LAST}, None"), "return one tensor, x"),
+        (layer("z = self.add_norm1(x, lambda y: self.attention(y, y, y, tgt_mask)[0])", "return x"),
+         "in this order: nothing"),
+        (layer(TWO, "self.cross_attention(*[y] * 3, tgt_mask)", ONE, TWO.replace("cross_", "")),
+         "the memory is read first"),
+        (layer(LAST, f"self.add_norm2(self.add_norm3(z, self.feed_forward), lambda y: {TWO}[0])",
+               "w = self.add_norm2(z, lambda y: self.cross_attention(y, memory, memory, src_mask)"
+               "[0])", "pass"), "in this order: attention, net, attention"),
+        (layer("self.cross_attention(y, m", "self.attention(y, m"), "called twice"),
+        (layer("self.add_norm2(z", "self.add_norm1(z", "self.add_norm3(w", "self.add_norm1(w"),
+         "three different AddNorms"),
+        (layer(LAST, "self.add_norm3(x, self.feed_forward)"), "result of the attentions is lost"),
+        (layer("add_norm2(z", "add_norm2(x"), "the result of the first attention is lost"),
+        (layer(LAST, f"{LAST}.detach()"), "no gradient reaches any of the arguments"),
+        (layer("add_norm1(x", "add_norm1(x.detach()"), "no gradient reaches `x`"),
+        (layer(TWO, TWO.replace("memory, memory", "memory.detach(), memory.detach()")),
+         "no gradient reaches `memory`"),
+        (layer(TWO, TWO.replace("memory, memory", "memory, memory.data")), "gradient at `memory`"),
+        (layer(f"{ONE}[0]", f"{ONE}[0].detach()"), "no gradient reaches `attention."),
+        (layer(f"{ONE}[0]", ONE), "hand only the output on"),
+        (first("y", "y", "y", "None"), "the first attention hides nothing"),
+        (first("y", "y", "y", TGT.format("True |")), "the first attention hides nothing"),
+        (first("y", "y", "y", "~tgt_mask"), "the first attention got tgt_mask turned"),
+        (first("y", "y", "y", TGT.format("~")), "the first attention got tgt_mask turned"),
+        (first("y", "y", "y", "src_mask"), "the first attention got src_mask"),
+        (first("y", "y", "y", "tgt_mask if tgt_mask is None else tgt_mask[:1]"),
+         "all sentences get the tgt_mask of the first"),
+        (second("y", "memory", "memory", "src_mask if src_mask is None else src_mask[:1]"),
+         "all sentences get the src_mask of the first"),
+        (first("y", "memory", "memory", "src_mask"), "the first attention reads the memory"),
+        (first("x", "x", "x"), "the first attention reads x, not the y"),
+        (first("y", "x", "x"), "key and value of the first attention are x"),
+        (second("y", "memory", "memory", "None"), "second attention hides nothing"),
+        (second("y", "memory", "memory", SRC.format("True |")), "second attention hides nothing"),
+        (second("y", "memory", "memory", "~src_mask"), "the second attention got src_mask turned"),
+        (second("y", "memory", "memory", "tgt_mask"), "the second attention got tgt_mask"),
+        (second("y", "y", "y", "tgt_mask"), "never reads the memory: its"),
+        (second("y", "y", "y", "src_mask"), "never reads the memory, but"),
+        (second("y", "memory", "memory.flip(1)"), "All parts are called, but"),
+        (second("y", "memory", "y"), "the value of the second attention is y"),
+        (second("y", "y", "memory"), "the key of the second attention is y"),
+        (second("memory", "memory", "memory"), "the query of the second attention"),
+        (second("memory", "y", "y", "tgt_mask"), "memory asks target"),
+        (second("z", "memory", "memory"), "the second attention asks with x"),
+        (layer("(y, y, y,", "(x, x, x,", "(y, memory", "(z, memory"), "both attentions read x"),
+        (layer("(y, y, y, tgt_mask)", "(y, y, y)", ", src_mask)[0]", ")[0]"), "neither attention"),
+        (layer("memory, src_mask)[0]", "memory, tgt_mask)[0]", "y, y, tgt_mask", "y, y, src_mask"),
+         "the masks are exchanged"),
+        (layer("self.attention = MultiHeadAttention(d_model, n_heads)",
+               "self.attention = MultiHeadAttention(d_model, 3)"), "MultiHeadAttention has 3"),
+        (layer("(d_model, d_ff, dropout)", "(d_model, 20, dropout)"), "FeedForward has 20"),
+        (layer("(d_model, d_ff, dropout)", "(d_model, d_ff)"), "FeedForward has 0.0: hand dropout"),
+        (layer("(d_model, dropout, pre", "(d_model, 0.0, pre"), "AddNorm has 0.0: hand dropout on"),
+        (layer("dropout, pre_norm) for", "dropout, True) for"), "hand pre_norm on"),
+        (Layer(12, 3, 20), "hand over the class itself"),
+        (type("Layer", (nn.Module,), {"forward": lambda *given: given[1]}), "raised TypeError"),
+        (layer(LAST, f"{LAST} * (1 + self.training)"), "for dropout in training mode"),
+        (layer(LAST, f"{LAST}.view(2, -1, 12)"), "is invalid for input of size 36"),
+        (layer(TWO, TWO.replace("src_mask", "src_mask if len(x) > 1 else None")),
+         "for one sentence"),
+        (layer("z = self", "memory = memory if len(x) > 1 else 0 * memory; z = self"),
+         "but for one sentence: result["),
+        (layer("z = self", "memory = memory.mean(0, True).expand_as(memory); z = self"),
+         "moves sentence 0, and must not"),
+        (layer(LAST, f"self.train() and {LAST}"), "the mode (train or eval)"),
+        (layer("self.add_norm1, ", "self.attention.requires_grad_(False); self.add_norm1, "),
+         "is frozen"),
+        (layer("z = self", "x.add_(1); z = self"), "in place"),
+    ],
+    stubs=[StubLayer, type("Stub", (nn.Module,), {})],
+    hostile=[7, "seven", dict, nn.Linear(2, 2), lambda *given: None, fails, endless]
+    + [layer(LAST, text) for text in ("None", "7", "'x'", "torch.ones(2)", "w * float('nan')")]
+    + [layer("z = self", "raise ValueError('no'); z = self")],
+    is_function=False,
+)
+MEMORY = Exercise(lesson.check_decoder_from_memory, right=[OtherNames, DecoderLayer],
+                  wrong=LAYER.wrong[::4], stubs=LAYER.stubs, hostile=LAYER.hostile[::3],
+                  is_function=False)
 
 
 # ---- 11.2 ----
 
 
-class Parts(nn.Module):
-    """What the stub of 11.2 gives."""
+class Whole(nn.Module):
+    """What the stub of 11.2 gives, and the solution step by step."""
 
-    def __init__(self, n_src, n_tgt, d_model=64, n_heads=4, n_layers=2, d_ff=128):
+    def __init__(self, n_src, n_tgt, d_model=64, n_heads=4, n_layers=2):
         super().__init__()
-        sizes = n_layers, d_model, n_heads, d_ff, 0.0, True
-        self.encoder, self.decoder = Encoder(*sizes), Decoder(*sizes)
+        stack = n_layers, d_model, n_heads, 2 * d_model, 0.0, True
+        self.encoder, self.decoder = Encoder(*stack), Decoder(*stack)
         self.src_embedding = TokenEmbedding(n_src, d_model)
         self.tgt_embedding = TokenEmbedding(n_tgt, d_model)
         self.out = nn.Linear(d_model, n_tgt)
@@ -156,54 +188,113 @@ class Parts(nn.Module):
     def encode(self, src, src_mask):
         return self.encoder(self.src_embedding(src), src_mask)
 
-
-def whole(decoded=None, **methods):
-    """A class with the parts of the stub; decoded(self, y, memory, past, src_mask) is forward."""
     def forward(self, src, src_mask, tgt):
-        y, memory = self.tgt_embedding(tgt), self.encode(src, src_mask)
-        return decoded(self, y, memory, causal_mask(tgt.size(1)), src_mask)
-    return type("Whole", (Parts,), {"forward": forward} | methods)
+        memory, y = self.encode(src, src_mask), self.tgt_embedding(tgt)
+        p = causal_mask(tgt.size(1))
+        return self.out(self.decoder(y, memory, p, src_mask))
 
 
-def right(self, y, memory, past, src_mask):
-    return self.out(self.decoder(y, memory, past, src_mask))
+class Loops(Whole):
+    """Right: layer by layer, the source after the target."""
+
+    def forward(self, src, src_mask, tgt):
+        x, memory = self.tgt_embedding(tgt), self.src_embedding(src)
+        for part in self.encoder.layers:
+            memory = part(memory, src_mask)
+        memory = self.encoder.norm(memory)
+        past = torch.arange(tgt.size(1))[:, None] >= torch.arange(tgt.size(1))
+        for part in self.decoder.layers:
+            x = part(x, memory, past, src_mask)
+        return nn.functional.linear(self.decoder.norm(x), self.out.weight, self.out.bias)
 
 
-def encoded(change):
-    return whole(right, encode=change)
+READ = "self.encoder(self.src_embedding(src), src_mask)"
+MASKS = "(y, memory, p, src_mask)"
+END = f"self.out(self.decoder{MASKS})"
 
 
-def loops(self, src, src_mask, tgt):
-    memory, x = self.src_embedding(src), self.tgt_embedding(tgt)
-    for part in self.encoder.layers:
-        memory = part(memory, src_mask)
-    memory = self.encoder.norm(memory)
-    past = torch.arange(tgt.size(1))[:, None] >= torch.arange(tgt.size(1))
-    for part in self.decoder.layers:
-        x = part(x, memory, past, src_mask)
-    return self.out(self.decoder.norm(x))
+def whole(*texts):
+    return mutant(Whole, *texts)
 
 
-def forward_of(method):
-    return whole(forward=method)
+def past(text):
+    return whole("p = causal_mask(tgt.size(1))", f"p = {text}")
 
 
-def decoder_reads_words(self, src, src_mask, tgt):
-    past = causal_mask(tgt.size(1))
-    return self.out(self.decoder(self.tgt_embedding(tgt), self.src_embedding(src), past, src_mask))
-
-
-def one_embedding(self, src, src_mask, tgt):
-    past = causal_mask(tgt.size(1))
-    return self.out(self.decoder(self.src_embedding(tgt), self.encode(src, src_mask), past,
-                                 src_mask))
+WHOLE = Exercise(
+    lesson.check_transformer,
+    right=[Transformer, Whole, Loops, lambda *sizes: Whole(*sizes),
+           past("causal_mask(tgt.size(1)).expand(len(tgt), -1, -1)")],
+    wrong=[
+        (whole(READ, "self.src_embedding(src)"), "returns the embedded words"),
+        (whole(READ, "self.encoder(self.src_embedding(src))"), "encoder got no src"),
+        (whole(READ, "self.encoder(self.src_embedding(src), ~src_mask)"), "got src_mask turned"),
+        (whole(READ, "self.encoder(self.src_embedding(src), src_mask & causal_mask(src.size(1)))"),
+         "encoder got a causal mask: the"),
+        (whole(READ, "self.encoder(self.src_embedding(src), causal_mask(src.size(1)))"),
+         "encoder got a causal mask in place"),
+        (whole(READ, "self.encoder(self.tgt_embedding(src), src_mask)"),
+         "source goes through the embedding of the target"),
+        (whole(READ, "self.encoder(self.src_embedding.embedding(src), src_mask)"), "without their"),
+        (whole(READ, f"{READ}, src_mask"), "encode returns one tensor"),
+        (whole(READ, f"2 * {READ}"), "Want self.encoder(self.src_embedding(src), src_mask)"),
+        (whole(READ, f"{READ}.detach()"), "no gradient reaches any"),
+        (whole("self.encoder(", "self.encoder.layers[0]("), "memory[0, 0, 0] (sentence 0, place 0"),
+        (whole(READ, "self.encoder(self.src_embedding(src), src_mask[:1])"),
+         "all sentences get the src_mask of the first"),
+        (whole(END, f"self.decoder{MASKS}"), "vectors of the decoder"),
+        (whole(END, f"{END}.softmax(-1)"), "without softmax"),
+        (whole(END, f"{END}.log_softmax(-1)"), "log_softmax"),
+        (whole(END, f"{END}[:, -1:]"), "only the last place: in"),
+        (whole(END, f"{END}[:, -1]"), "its axis is gone"),
+        (past("None"), "got no causal mask"),
+        (past("~causal_mask(tgt.size(1))"), "causal mask is turned round"),
+        (past("causal_mask(tgt.size(1)).T"), "lies the wrong way"),
+        (past("causal_mask(tgt.size(1)).tril(-1)"), "hides a place from itself"),
+        (past("causal_mask(tgt.size(1)) | torch.ones(len(tgt[0]), len(tgt[0])).bool().tril(1)"),
+         "one place too many"),
+        (past("causal_mask(5)"), "for 7 source and 6 target words"),
+        (past("causal_mask(src.size(1))"), "mask (7, 7) does not fit"),
+        (past("None if self.training else causal_mask(tgt.size(1))"), "for training mode"),
+        (whole(MASKS, "(y, memory, p)"), "the decoder got no src_mask"),
+        (whole(MASKS, "(y, memory, p, ~src_mask)"), "decoder got src_mask turned"),
+        (whole(MASKS, "(y, memory)"), "neither mask"),
+        (whole(MASKS, "(y, memory, src_mask, p)"), "two masks are exchanged"),
+        (whole(MASKS, "(y, memory, p, src_mask[:1])"), "in the decoder all sentences"),
+        (whole(MASKS, "(y, memory, p, src_mask if len(src) > 1 else None)"),
+         "but for one sentence:"),
+        (whole(END, f"{END}, memory"), "forward returns one tensor"),
+        (whole(END, f"2 * {END}"), "Want self.out(self.decoder("),
+        (whole(END, f"{END}.detach()"), "no gradient reaches any"),
+        (whole(MASKS, "(y, memory.detach(), p, src_mask)"), "`encoder.layers.0.attention.query"),
+        (whole("self.tgt_embedding(tgt)", "self.tgt_embedding(tgt).data"), "`tgt_embedding.emb"),
+        (whole("self.encode(src, src_mask)", "self.src_embedding(src)"), "embedded source words"),
+        (whole("self.encode(src, src_mask)", "self.encoder(self.src_embedding(src))"),
+         "its memory without src_mask"),
+        (whole("self.tgt_embedding(tgt)", "self.src_embedding(tgt)"), "of the source: it has its"),
+        (whole("self.tgt_embedding(tgt)", "self.tgt_embedding.embedding(tgt)"), "target's vectors"),
+        (whole("self.src_embedding = ", "self.source = "), "has no self.src_embedding"),
+        (whole("def encode", "def memory"), "want two methods"),
+        (whole("stack = n_layers", "stack = 2"), "self.encoder has 2 layers"),
+        (whole("self.out = nn.Linear(d_model, n_tgt)", "self.out = nn.Linear(d_model, n_tgt); "
+               "self.out.requires_grad_(False)"), "`out.weight` is frozen"),
+        (whole("p = causal", "tgt.zero_(); p = causal"), "in place"),
+        (whole("p = causal", "torch.manual_seed(1); p = causal"), "random state itself"),
+        (whole("p = causal", "self.train(); p = causal"), "the mode (train or eval)"),
+    ],
+    stubs=[whole(END, "..."), whole(READ, "..."), type("Stub", (nn.Module,), {})],
+    hostile=[7, "seven", dict, nn.Linear(2, 2), lambda *given: None, fails, endless]
+    + [whole(part, text) for part in (READ, END) for text in
+       ("None", "7", "'x'", "torch.ones(2)", "torch.tensor(float('nan'))", "(None, None)")],
+    is_function=False,
+)
 
 
 # ---- 11.3 ----
 
 
 def write(model, src, src_mask, bos_id, eos_id, max_len=40):
-    tgt = torch.full((1, 1), bos_id)
+    tgt = torch.tensor([[bos_id]])
     while tgt.size(1) <= max_len and tgt[0, -1] != eos_id:
         word = model(src, src_mask, tgt)[:, -1:].argmax(dim=-1)
         tgt = torch.cat([tgt, word], dim=1)
@@ -219,61 +310,118 @@ def write_by_list(model, src, src_mask, bos_id, eos_id, max_len):
     return torch.tensor([words])
 
 
-def written(step=lambda logits: logits[:, -1:].argmax(dim=-1), start=lambda bos, eos: bos,
-            read=lambda tgt: tgt, stop=lambda word, bos, eos: word == eos, most=lambda n: n,
-            give=lambda tgt, eos: tgt):
-    """A loop with one fault in its arguments."""
-    def answer(model, src, src_mask, bos_id, eos_id, max_len):
-        tgt = torch.full((1, 1), start(bos_id, eos_id))
-        for _ in range(most(max_len)):
-            tgt = torch.cat([tgt, step(model(src, src_mask, read(tgt)))], dim=1)
-            if stop(tgt[0, -1], bos_id, eos_id):
-                break
-        return give(tgt, eos_id)
-    return answer
-
-
-def new_word_first(model, src, src_mask, bos_id, eos_id, max_len):
-    tgt = torch.full((1, 1), bos_id)
-    while tgt.size(1) <= max_len and tgt[0, -1] != eos_id:
-        tgt = torch.cat([model(src, src_mask, tgt)[:, -1:].argmax(-1), tgt], dim=1)
-    return tgt
-
-
-def spoils_src(model, src, *given):
-    tokens = write(model, src, *given)
-    src.zero_()
+def write_in_int32(model, src, src_mask, bos_id, eos_id, max_len):
+    model.eval()
+    with torch.no_grad():
+        tokens = torch.full((1, max_len + 1), bos_id, dtype=torch.int32)
+        for n in range(1, max_len + 1):
+            logits = model(src, src_mask, tokens[:, :n])
+            tokens[0, n] = logits.log_softmax(-1)[0, n - 1].argmax().item()
+            if tokens[0, n] == eos_id:
+                return tokens[:, : n + 1]
     return tokens
+
+
+GO, WORD, START = "tgt[0, -1] != eos_id", "[:, -1:].argmax(dim=-1)", "[[bos_id]]"
+
+
+def written(*texts):
+    return mutant(write, *texts)
+
+
+def gives(text):
+    return written("return tgt", f"return {text}")
+
+
+WRITE = Exercise(
+    lesson.check_write,
+    right=[write, write_by_list, write_in_int32,
+           lambda *, model, src, src_mask, bos_id, eos_id, max_len: write(
+               model, src, src_mask, bos_id, eos_id, max_len)],
+    wrong=[
+        (written(START, "[[eos_id]]", GO, "(tgt.size(1) == 1 or tgt[0, -1] != eos_id)"),
+         "it must be <bos>"),
+        (written(START, "[[0]]"), "for <bos> 3 and <eos> 8"),
+        (written("src_mask, tgt)", "src_mask, tgt[:, -1:])"), "one word only: it"),
+        (written("src_mask, tgt)", "src_mask, tgt[:, -2:])"), "two words only"),
+        (written("src_mask, tgt)", "src_mask, tgt[:, :1])"), "<bos> alone at every step"),
+        (written("src_mask, tgt)", "src_mask, tgt.flip(1))"), "in reverse order"),
+        (written(WORD, "[:, :1].argmax(dim=-1)"), "<bos> alone at every step"),
+        (written(WORD, ".argmax().view(1, 1) % 11"), "from all places together"),
+        (written(WORD, "[:, -1:].topk(2).indices[..., 1]"), "the second: argmax"),
+        (written(WORD, "[:, -1:].argmin(dim=-1)"), "least likely"),
+        (written(GO, "tgt.size(1)"), "it goes on after <eos>"),
+        (written(GO, "(tgt[0, 1:] > 1).all()"), "for <bos> 3 and <eos> 8: want shape of tokens (s"
+         "entence, word) = (1, 8), got (1, 5)"),
+        (written(GO, "tgt[0, -1] != 1"), "Stop at eos_id alone"),
+        (written("<= max_len", "<= max_len + 1"), "one word more than max_len"),
+        (written("<= max_len", "< max_len"), "one word less than max_len"),
+        (written("<= max_len", "<= 40"), "for max_len 3"),
+        (written("<= max_len", "<= min(max_len, 40)"), "for a long sentence"),
+        (written("while tgt.size(1) <= max_len and", "if"), "call the model in a loop"),
+        (gives("tgt[:, 1:]"), "<bos> is missing"),
+        (gives("tgt[tgt != eos_id].unsqueeze(0)"), "<eos> is missing"),
+        (gives("tgt[:, 1:][tgt[:, 1:] != eos_id].unsqueeze(0)"), "<bos> and <eos> are missing"),
+        (gives("tgt[:, :-1]"), ", got (1, 5)"),
+        (gives("tgt[0]"), "of shape (1, n)"),
+        (gives("tgt.tolist()"), "want tokens as a torch.Tensor"),
+        (gives("tgt.double()"), "want torch.int64"),
+        (written("[tgt, word]", "[word, tgt]"), "where <eos> is not found: add the word at the"),
+        (written("[tgt, word]", "[word, tgt]", "[0, -1]", "[0, 0]"), "in front: add the word"),
+        (written("torch.cat([tgt, word], dim=1)", "tgt if tgt[0, -1] == eos_id else word",
+                 f"while tgt.size(1) <= max_len and {GO}", "for _ in range(max_len)"),
+         "each word replaces"),
+        (written("torch.cat([tgt, word], dim=1)", "word"), "it never stops"),
+        (written("tgt.size(1) <= max_len and ", ""), "for max_len 3"),
+        (lambda model, src, mask, bos, eos, n: torch.tensor([[bos]]), "only <bos> comes back"),
+        (written("model(src,", "model(src.flip(1),"), "with src and src_mask as they came"),
+        (written("model(src, src_mask,", "model(src, src_mask | True,"), "for <bos> 3 and <eos> 8: "
+         "call model(src, src_mask, tgt)"),
+        (written("src_mask, tgt)", "src_mask, tgt[0])"), "got tgt of shape"),
+        (written("return tgt", "src.zero_(); return tgt"), "in place"),
+        (written("tgt = torch.tensor", "torch.manual_seed(0); tgt = torch.tensor"), "random state"),
+    ],
+    hostile=[lambda *given: 7, lambda *given: torch.tensor(NAN), lambda *given: (None, None),
+             lambda *given: (torch.ones(2), torch.ones(2))],
+)
 
 
 # ---- 11.4 ----
 
 
-def leak_by_hand(model, src, src_mask, tgt, limit=1e-5, start=0, rows=slice(None), near=False):
-    """Change each token in turn; the faults are in the arguments."""
+def leak(model, src, src_mask, tgt):
+    others = other_tokens(tgt)
+    with at_rest(model):
+        before = model(src, src_mask, tgt)
+        for j in range(1, tgt.size(1)):
+            changed = tgt.clone()
+            changed[:, j] = others[:, j]
+            after = model(src, src_mask, changed)
+            moved = after[:, :j] - before[:, :j]
+            if moved.abs().max() > 1e-5:
+                return True
+    return False
+
+
+def leak_by_sentence(model, *batch):
+    """Right: one sentence at a time, modes put back by hand."""
     was_training = model.training
     model.eval()
-    with torch.no_grad():
-        before, found = model(src, src_mask, tgt), False
-        for j in range(1 + start, tgt.size(1)):
+    found = False
+    for b in range(len(batch[0])):
+        src, src_mask, tgt = (part[b : b + 1] for part in batch)
+        before = model(src, src_mask, tgt)
+        for j in range(1, tgt.size(1)):
             changed = tgt.clone()
             changed[:, j] = (changed[:, j] + 1) % before.size(-1)
-            after = model(src, src_mask, changed)
-            first = j - 1 if near else 0
-            gap = (before - after)[rows, first:j].abs().max()
-            found = found or bool(gap > limit)
+            gap = (before - model(src, src_mask, changed))[:, :j].abs().max()
+            found = found or bool(gap > 1e-5)
     model.train(was_training)
     return found
 
 
-def leak_by_sentence(model, *batch):
-    """One sentence at a time."""
-    return any(leak_by_hand(model, *(part[b : b + 1] for part in batch))
-               for b in range(len(batch[0])))
-
-
 def leak_on_a_copy(model, src, src_mask, tgt):
-    """All later tokens at once, on a copy of the model, for each position."""
+    """Right: all later tokens at once, on a copy of the model, for each position."""
     model = copy.deepcopy(model).eval()
     for i in range(tgt.size(1) - 1):
         later = torch.cat([tgt[:, : i + 1], other_tokens(tgt)[:, i + 1 :]], dim=1)
@@ -284,7 +432,7 @@ def leak_on_a_copy(model, src, src_mask, tgt):
 
 
 def leak_by_prefixes(model, src, src_mask, tgt):
-    """A prefix read alone must give what it gives inside the whole target."""
+    """Right: a prefix read alone must give what it gives inside the whole target."""
     with at_rest(model):
         whole = model(src, src_mask, tgt)
         gaps = [(model(src, src_mask, tgt[:, :n]) - whole[:, :n]).abs().max()
@@ -300,313 +448,72 @@ def leak_by_one_more_token(model, src, src_mask, tgt):
     return gap.abs().max().item() > 1e-5
 
 
-def two_runs(change, compare):
-    """A leak test of two runs: change(tgt) makes the other target, compare(before, after)."""
+def leak_by_the_last(part):
+    """Only the last token is changed, and some part compared."""
     def answer(model, src, src_mask, tgt):
         with at_rest(model):
-            before = model(src, src_mask, tgt)
-            return bool(compare(before, model(src, src_mask, change(tgt))))
+            later = torch.cat([tgt[:, :-1], other_tokens(tgt)[:, -1:]], dim=1)
+            gap = model(src, src_mask, tgt) - model(src, src_mask, later)
+        return gap[part].abs().max().item() > 1e-5
     return answer
 
 
-def with_last(tgt):
-    return torch.cat([tgt[:, :-1], (tgt[:, -1:] + 1) % 11], dim=1)
+CUT, NEW, GAP = "[:, :j] - before[:, :j]", "others[:, j]", "moved.abs().max() > 1e-5"
+SOURCE = "model(src, src_mask, changed)"
 
 
-def with_first(tgt):
-    return torch.cat([(tgt[:, :1] + 1) % 11, tgt[:, 1:]], dim=1)
+def leaks(*texts):
+    return mutant(leak, *texts)
 
 
-def moved(part):
-    return lambda before, after: (before - after)[part].abs().max() > 1e-5
+LEAK = Exercise(
+    lesson.check_leak_test,
+    right=[leak, lambda *given: future_leak(*given) > 1e-5, leak_by_sentence, leak_on_a_copy,
+           leak_by_prefixes, lambda *given: torch.tensor(future_leak(*given) > 1e-6),
+           leaks(NEW, "(tgt[:, j] + 1) % before.size(-1)"),
+           lambda *, model, src, src_mask, tgt: leak(model, src, src_mask, tgt)],
+    wrong=[
+        (leaks(CUT, " - before"), "Leave the changed place out"),
+        (leaks(CUT, "[:, : j + 1] - before[:, : j + 1]"), "Leave the changed place out"),
+        (leaks(CUT, "[:, j + 1 :] - before[:, j + 1 :]", "tgt.size(1))", "tgt.size(1) - 1)"),
+         "Place i may depend on tokens 0 to i"),
+        (leaks("with at_rest(model):", "if True:"), "Dropout differs"),
+        (leaks("> 1e-5", "> 0"), "Compare with a tolerance"),
+        (leaks("with at_rest(model):", "if model.eval():"), "leaves the model in another mode"),
+        (leaks("> 1e-5", "> 1e-2"), "Your tolerance is too wide"),
+        (leaks("> 1e-5", "> 1e-4"), "Your tolerance is too wide"),
+        (leaks("abs().max()", "abs().mean()"), "Your tolerance is too wide"),
+        (leaks("range(1, tgt.size(1))", "range(1, tgt.size(1) - 1)"), "Change the last token, too"),
+        (leak_by_the_last((slice(None), slice(None, -1))), "not only the last"),
+        (leak_by_the_last((slice(None), slice(-2, -1))), "not only the last"),
+        (leak_by_the_last((slice(None), -1)), "Leave the changed place out"),
+        (leaks(CUT, "[:, j - 1 : j] - before[:, j - 1 : j]"), "not only the one next to it"),
+        (leaks(CUT, "[:1, :j] - before[:1, :j]"), "Compare all sentences, not the first alone"),
+        (leaks(CUT, "[-1:, :j] - before[-1:, :j]"), "in the first sentence: the result"),
+        (leaks("moved.abs()", "moved"), "logits only fall"),
+        (leaks("moved.abs()", "(-moved)"), "logits only rise"),
+        (leaks(NEW, "0"), "where the token was 0 already"),
+        (leaks(NEW, "1"), "where the token was 1 already"),
+        (leaks("tgt.size(1)", "min(5, tgt.size(1))"), "Take the length from tgt"),
+        (leaks(NEW, "(tgt[:, j] + 1) % 11"), "IndexError"),
+        (leaks("range(1,", "range(2 - (tgt.size(1) > 2),"), "one sentence of two words"),
+        (lambda *given: False, "you ran the model 0 times"),
+        (lambda model, *given: bool(model(*given).isnan().any()), "you ran the model 1 times"),
+        (leaks(SOURCE, "model(other_tokens(src), src_mask, tgt)", "> 1e-5", "< 0"),
+         "you changed the source"),
+        (leaks(NEW, "tgt[:, j]"), "every run got the same tgt"),
+        (leaks("moved.abs().max() > 1e-5", "after.shape != before.shape"), "Their shape is always"),
+        (lambda *given: future_leak(*given), "as True or False, got"),
+        (leaks("return False", "tgt.zero_(); return False"), "in place"),
+    ],
+    twins=["Leave the changed place out", "Your tolerance is too wide", "not only the last"],
+    hostile=[leak_by_one_more_token, lambda *given: 7, lambda *given: torch.tensor(NAN),
+             lambda *given: (None, None), lambda *given: (torch.ones(2), torch.ones(2))],
+)
 
 
-EARLIER, LATER, ALL = ((slice(None), slice(None, -1)), (slice(None), slice(1, None)), ...)
-
-
-def largest_gap(model, src, src_mask, tgt, end=None):
-    """The plain difference of a logit when one later token, before end, is another."""
-    before, others, gaps = model(src, src_mask, tgt), other_tokens(tgt), []
-    for j in range(1, len(tgt[0, :end])):
-        changed = tgt.clone()
-        changed[:, j] = others[:, j]
-        gaps.append((before - model(src, src_mask, changed))[:, :j].abs().max().item())
-    return max(gaps)
-
-
-def all_but_the_last_token(model, *given):
-    with at_rest(model):
-        return largest_gap(model, *given, end=-1) > 1e-5
-
-
-def dropout_on(model, *given):
-    return largest_gap(model, *given) > 1e-5
-
-
-def rounding_counts(model, *given):
-    with at_rest(model):
-        return largest_gap(model, *given) > 0
-
-
-def stays_in_eval(model, src, src_mask, tgt):
-    model.eval()
-    return future_leak(model, src, src_mask, tgt) > 1e-5
-
-
-def source_changed(model, src, src_mask, tgt):
-    with at_rest(model):
-        gap = model(src, src_mask, tgt) - model(other_tokens(src), src_mask, tgt)
-    return bool(gap.abs().max() < 0)
-
-
-def changed_to(token):
-    def answer(model, src, src_mask, tgt):
-        found = False
-        with at_rest(model):
-            before = model(src, src_mask, tgt)
-            for j in range(1, tgt.size(1)):
-                changed = tgt.clone()
-                changed[:, j] = token
-                gap = (before - model(src, src_mask, changed))[:, :j].abs().max()
-                found = found or bool(gap > 1e-5)
-        return found
-    return answer
-
-
-RIGHT = [
-    (LAYER, DecoderLayer),
-    (LAYER, steps()),
-    (LAYER, OtherNames),
-    (MEMORY, OtherNames),
-    (MEMORY, DecoderLayer),
-    (WHOLE, Transformer),
-    (WHOLE, whole(right)),
-    (WHOLE, forward_of(loops)),
-    (WRITE, write),
-    (WRITE, write_by_list),
-    (LEAK, lambda *given: future_leak(*given) > 1e-5),
-    (LEAK, leak_by_hand),
-    (LEAK, leak_by_sentence),
-    (LEAK, leak_on_a_copy),
-    (LEAK, leak_by_prefixes),
-    (LEAK, lambda *given: torch.tensor(future_leak(*given) > 1e-6)),
-]
-
-# check, wrong answer, words of its own message
-WRONG = [
-    (LAYER, layer(with_weights), "return one tensor, x"),
-    (LAYER, layer(nothing_asked), "in this order: nothing"),
-    (LAYER, layer(order_turned), "the memory is read first"),
-    (LAYER, layer(net_between), "in this order: attention, net, attention"),
-    (LAYER, layer(one_attention), "called twice"),
-    (LAYER, layer(one_norm), "three different AddNorms"),
-    (LAYER, layer(not_handed_on), "hand each step's x on"),
-    (LAYER, layer(in_no_grad), "does not reach x"),
-    (LAYER, layer(x_detached), "its gradient does not reach x:"),
-    (LAYER, layer(memory_detached), "does not reach the memory"),
-    (LAYER, steps(first=lambda s, y, m, t, k: s.attention(y, y, y, t)), "hand only the output on"),
-    (LAYER, first(lambda y, m, t, k: (y, y, y)), "the first attention got no mask"),
-    (LAYER, first(lambda y, m, t, k: (y, y, y, ~t)), "the first attention got tgt_mask turned"),
-    (LAYER, first(lambda y, m, t, k: (y, y, y, t | True)), "first attention got the wrong mask"),
-    (LAYER, first(lambda y, m, t, k: (y, m, m, k)), "the first attention reads the memory"),
-    (LAYER, first(lambda y, m, t, k: (y, y, y, k)), "a mask does not fit"),
-    (LAYER, second(lambda y, m, t, k: (y, m, m)), "the second attention got no mask"),
-    (LAYER, second(lambda y, m, t, k: (y, m, m, ~k)), "the second attention got src_mask turned"),
-    (LAYER, second(lambda y, m, t, k: (y, m, m, k | True)), "second attention got the wrong mask"),
-    (LAYER, second(lambda y, m, t, k: (y, y, y, t)), "never reads the memory"),
-    (LAYER, second(lambda y, m, t, k: (y, m, m.flip(1), k)), "are the memory, both"),
-    (LAYER, steps(second=lambda s, y, m, t, k: s.cross_attention(m, m, m, k)[0][:, :5]),
-     "the query of the second attention"),
-    (LAYER, built(lambda d, h, f, p, n: (d, 3, f, p, n)), "an attention has 3 heads"),
-    (LAYER, built(lambda d, h, f, p, n: (d, h, 20, p, n)), "the net is 20 wide"),
-    (LAYER, built(lambda d, h, f, p, n: (d, h, f, 0.0, n)), "hand dropout on"),
-    (LAYER, built(lambda d, h, f, p, n: (d, h, f, p, True)), "hand pre_norm on"),
-    (LAYER, DecoderLayer(12, 3, 20), "hand over the class itself"),
-    (LAYER, type("Layer", (nn.Module,), {"forward": nothing_asked}), "building it raised"),
-    (WHOLE, encoded(lambda s, src, mask: s.src_embedding(src)), "returns the embedded words"),
-    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src))), "encoder got no src"),
-    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src), ~mask)),
-     "encoder got src_mask turned"),
-    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.src_embedding(src), mask & causal_mask(7))),
-     "encoder got a causal"),
-    (WHOLE, encoded(lambda s, src, mask: s.encoder(s.tgt_embedding(src), mask)),
-     "source goes through the embedding of the target"),
-    (WHOLE, encoded(lambda s, src, mask: (s.encoder(s.src_embedding(src), mask), mask)),
-     "encode returns one tensor"),
-    (WHOLE, encoded(lambda s, src, mask: 2 * s.encoder(s.src_embedding(src), mask)),
-     "the memory is not self.encoder"),
-    (WHOLE, whole(lambda s, y, m, p, k: s.decoder(y, m, p, k)), "vectors of the decoder"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).softmax(-1)), "without softmax"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).log_softmax(-1)), "log_softmax"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k)[:, -1:]), "only the last place"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, None, k)), "got no causal mask"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, ~p, k)), "causal mask is turned round"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p.T, k)), "lies the wrong way"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, None)), "the decoder got no src_mask"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, ~k)), "decoder got src_mask turned"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, None, None)), "neither mask"),
-    (WHOLE, whole(lambda s, y, m, p, k: (right(s, y, m, p, k), m)), "forward returns one tensor"),
-    (WHOLE, whole(lambda s, y, m, p, k: 2 * right(s, y, m, p, k)), "the logits are not self.out"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, p, k).detach()), "does not reach"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m.detach(), p, k)), "does not reach encoder"),
-    (WHOLE, forward_of(decoder_reads_words), "the embedded source words"),
-    (WHOLE, forward_of(one_embedding), "target goes through the embedding of the source"),
-    (WHOLE, whole(lambda s, y, m, p, k: right(s, y, m, causal_mask(5), k)), "does not fit"),
-    (WHOLE, type("Whole", (nn.Module,), {"__init__": lambda s, *g: nn.Module.__init__(s),
-                                         "forward": loops}), "has no self.src_embedding"),
-    (WRITE, written(start=lambda bos, eos: eos), "it must be <bos>"),
-    (WRITE, written(read=lambda tgt: tgt[:, -1:]), "one word only"),
-    (WRITE, written(step=lambda logits: logits[:, :1].argmax(-1)), "not of the first"),
-    (WRITE, written(step=lambda logits: logits[:, -1:].topk(2).indices[..., 1]), "not the likel"),
-    (WRITE, written(stop=lambda *_: False), "it goes on after <eos>"),
-    (WRITE, written(stop=lambda word, bos, eos: word in (0, 1)), "it stops after 4 words"),
-    (WRITE, written(most=lambda n: n + 1), "you wrote 4 words after"),
-    (WRITE, written(most=lambda n: n - 1), "which does not count"),
-    (WRITE, written(give=lambda tgt, eos: tgt[:, 1:]), "<bos> is missing"),
-    (WRITE, written(give=lambda tgt, eos: tgt[tgt != eos].unsqueeze(0)), "<eos> is missing"),
-    (WRITE, written(give=lambda tgt, eos: tgt[0]), "of shape (1, n)"),
-    (WRITE, written(give=lambda tgt, eos: tgt.tolist()), "want a tensor of token ids"),
-    (WRITE, written(give=lambda tgt, eos: tgt.double()), "want torch.long"),
-    (WRITE, new_word_first, "add the word at the end"),
-    (WRITE, lambda model, src, mask, bos, eos, n: torch.tensor([[bos]]), "never asked"),
-    (WRITE, lambda model, src, mask, bos, eos, n: write(model, src.flip(1), mask, bos, eos, n),
-     "with src and src_mask as they came"),
-    (WRITE, lambda model, src, mask, bos, eos, n: model(src, mask, torch.tensor([bos])),
-     "got tgt of shape"),
-    (LEAK, two_runs(with_first, moved(ALL)), "leave the changed position out"),
-    (LEAK, two_runs(with_first, moved(LATER)), "you change the past"),
-    (LEAK, dropout_on, "Call model.eval() first"),
-    (LEAK, rounding_counts, "because of rounding"),
-    (LEAK, stays_in_eval, "leaves the model in another mode"),
-    (LEAK, lambda *given: future_leak(*given) > 1e-2, "tolerance is too wide"),
-    (LEAK, all_but_the_last_token, "change the last token, too"),
-    (LEAK, two_runs(with_last, moved(EARLIER)), "not only the last"),
-    (LEAK, lambda *given: leak_by_hand(*given, near=True), "not only the one next to it"),
-    (LEAK, lambda *given: leak_by_hand(*given, rows=slice(0, 1)), "the second sentence of"),
-    (LEAK, lambda *given: leak_by_hand(*given, rows=slice(1, 2)), "compare all sentences"),
-    (LEAK, changed_to(0), "where the token was 0 already"),
-    (LEAK, changed_to(1), "where the token was 1 already"),
-    (LEAK, lambda *given: False, "you ran the model 0 times"),
-    (LEAK, lambda model, *given: bool(model(*given).isnan().any()), "you ran the model 1 times"),
-    (LEAK, source_changed, "you changed the source"),
-    (LEAK, two_runs(lambda tgt: tgt, moved(ALL)), "every run got the same tgt"),
-    (LEAK, two_runs(lambda tgt: tgt.roll(1, 0), lambda a, b: a.shape != b.shape),
-     "Their shape is always"),
-    (LEAK, lambda *given: future_leak(*given), "want True (it leaks) or False"),
-]
-
-
-def changes_input(function, which):
-    def answer(*given):
-        given[which].mul_(0)
-        return function(*given)
-
-    return answer
-
-
-CHECKS = [LAYER, WHOLE, WRITE, LEAK, MEMORY]
-FUNCTIONS, CLASSES = [WRITE, LEAK], [LAYER, WHOLE, MEMORY]
-BASES = [(LAYER, DecoderLayer), (WHOLE, Parts), (MEMORY, OtherNames)]
-HOSTILE = [
-    *judging.HOSTILE,
-    (lambda *given: 7, "want"),
-    (lambda *given: torch.tensor(float("nan")), "want"),
-    (lambda *given: (None, None), "want"),
-    (lambda *given: (torch.ones(2), torch.ones(2)), "want"),
-]
-
-
-@pytest.mark.parametrize("check, answer", RIGHT)
-def test_right_answers(check, answer):
-    passes(check, answer)
-
-
-@pytest.mark.parametrize("check, answer, words", WRONG, ids=lambda part: part if isinstance(
-    part, str) else "")
-def test_wrong_answers_are_named(check, answer, words):
-    refuses(check, answer, words)
-
-
-def test_no_two_mistakes_share_a_message():
-    tells_apart(w for w in WRONG if "not reach" not in w[2])
-
-
-def test_what_is_missed_from_memory_is_named_too():
-    for check, answer, words in WRONG:
-        if check is LAYER:
-            refuses(MEMORY, answer, words)
-
-
-@pytest.mark.parametrize("answer", [
-    leak_by_one_more_token,
-    two_runs(with_last, moved((slice(None), slice(-2, -1)))),
-    two_runs(with_last, moved((slice(None), -1))),
-])
-def test_leak_tests_that_look_in_too_few_places(answer):
-    """They share their messages with mistakes above."""
-    assert LEAK(answer).passed is False
-
-
-@pytest.mark.parametrize("check", FUNCTIONS)
-@pytest.mark.parametrize("answer, words", HOSTILE)
-def test_hostile_answers(check, answer, words):
-    refuses(check, answer, words)
-
-
-def returns(value):
-    return {name: lambda self, *given: value for name in ("forward", "encode")}
-
-
-@pytest.mark.parametrize("check, base", BASES)
-@pytest.mark.parametrize("value, words", [
-    (None, "None"), (7, "want"), ("seven", "want"), (torch.tensor(float("nan")), "want"),
-    ((None, None), "return"), (torch.ones(2), "want"),
-])
-def test_hostile_classes(check, base, value, words):
-    refuses(check, type("Hostile", (base,), returns(value)), words)
-
-
-@pytest.mark.parametrize("check", CLASSES)
-@pytest.mark.parametrize("answer", [7, "seven", lambda *given: None, nn.Linear(2, 2), dict])
-def test_what_is_no_class_of_modules(check, answer):
-    assert check(answer).passed is not True
-
-
-@pytest.mark.parametrize("check", CLASSES)
-def test_a_forward_that_fails(check):
-    def forward(self, *given):
-        raise ValueError("no")
-
-    base = Parts if check is WHOLE else DecoderLayer
-    refuses(check, type("Failing", (base,), {"forward": forward, "encode": forward}), "no")
-
-
-@pytest.mark.parametrize("check, answer", [
-    (WRITE, spoils_src),
-    (LEAK, changes_input(leak_by_hand, 3)),
-    (LAYER, layer(changes_input(DecoderLayer.forward, 1))),
-    (WHOLE, forward_of(changes_input(loops, 3))),
-])
-def test_a_changed_argument_is_noticed(check, answer):
-    verdict = check(answer)
-    assert verdict.passed is False and "in place" in verdict.message
-
-
-@pytest.mark.parametrize("check", FUNCTIONS)
-@pytest.mark.parametrize("stub", [..., lambda *given: ...])
-def test_untouched_stubs(check, stub):
-    assert check(stub).passed is None
-
-
-@pytest.mark.parametrize("check, base", BASES)
-def test_untouched_classes(check, base):
-    assert check(type("Stub", (base,), returns(...))).passed is None
-    assert check(type("Stub", (nn.Module,), {})).passed is None
-    assert check(...).passed is None
-
-
-def test_numbers():
-    assert [check.exercise for check in CHECKS] == ["11.1", "11.2", "11.3", "11.4", "11.5"]
+class TestAnswers(Answers):
+    exercises = (LAYER, WHOLE, WRITE, LEAK, MEMORY)
 
 
 def test_what_is_written_is_what_greedy_decode_writes():

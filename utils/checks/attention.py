@@ -1,26 +1,483 @@
-"""Checks of notebook 05: masked softmax, one step, alignment, additive score, one look again."""
+"""The checks of notebook 05: masked softmax, one step, alignment, additive score, one look."""
 
-import math
-from collections.abc import Callable
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, Verdict, call, exercise, same, want_number, want_tensor
+from utils.attention import masked_softmax
+from utils.checks.core import exercise
+from utils.checks.kinds import Case, Trial, agree, as_list, case
+from utils.checks.results import difference
+from utils.metrics import alignment_error
 
-BATCH, TGT_LEN, SRC_LEN = 2, 5, 7
-AXES = "(batch, tgt_len, src_len)"
+INF = float("inf")
+AXES = {"weights": ("sentence", "query", "key"), "scores": ("sentence", "query", "key"),
+        "mask": ("sentence", "", "")}
+
+
+def hides(*lengths: int) -> Tensor:
+    """A mask (batch, 1, src_len) that shows so many words of each sentence."""
+    return (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).unsqueeze(1)
+
+
+def filled(scores: Tensor, mask: Tensor, value: float = -INF, dim: int = -1) -> Tensor:
+    """Softmax of scores that hold a value where nobody may look."""
+    return scores.masked_fill(~mask, value).softmax(dim)
+
+
+def first_mask(mask: Tensor) -> Tensor:
+    """The mask of the first sentence, for all."""
+    return mask[:1].expand_as(mask)
+
+
+def renormed(scores: Tensor, mask: Tensor) -> Tensor:
+    """Masked after the softmax, and made to sum to 1 again."""
+    weights = scores.softmax(-1) * mask
+    return weights / weights.sum(-1, keepdim=True)
+
+
+UPSIDE_DOWN = "the mask is upside down: True means may look, so fill where it is False"
+TOO_WEAK = ("a large negative number is no mask: where all scores are lower still it wins. Fill "
+            "with float('-inf')")
+LATE = ("masked after the softmax and divided again: where a hidden word has a high score, it has "
+        "taken all the weight before. Hide it before the softmax")
+# (weights from scores and mask, what to say), for whoever turns scores into weights
+SHARED: list[tuple[Callable, str]] = [
+    (lambda s, m: s.softmax(-1), "the mask has no effect on the weights"),
+    (lambda s, m: s.softmax(-1) * m, "masked after the softmax: rows no longer sum to 1"),
+    (renormed, LATE),
+    (lambda s, m: renormed(s, m).nan_to_num(), LATE),
+    (lambda s, m: (s * m).softmax(-1), "a score of 0 is no mask, e^0 = 1: fill with -inf"),
+    (lambda s, m: (s * m).softmax(-1) * m, "a score of 0 is no mask, e^0 = 1, and the mask after "
+     "the softmax leaves rows that do not sum to 1: fill with -inf"),
+    (lambda s, m: filled(s, m, -INF, 1), "softmax over the queries, not the keys: want axis -1"),
+    (lambda s, m: s.softmax(1) * m, "softmax over the queries, and the mask after it (or nan set "
+     "to 0): want axis -1"),
+    (lambda s, m: filled(s, m, -INF, 0), "softmax over the BATCH, not the keys: want axis -1"),
+    (lambda s, m: masked_softmax(s, ~m), UPSIDE_DOWN),
+    (lambda s, m: filled(s, ~m), UPSIDE_DOWN),
+    (lambda s, m: masked_softmax(s, first_mask(m)), "the mask of the FIRST sentence serves all: "
+     "each has its own"),
+    (lambda s, m: s.masked_fill(~m, -INF), "these are scores: take the softmax"),
+    (lambda s, m: filled(s, m).log(), "these are logarithms of weights: want the softmax itself"),
+    (lambda s, m: masked_softmax(s, m).log(), "these are logarithms of weights: want the softmax "
+     "itself"),
+    (lambda s, m: s.sigmoid() * m, "a sigmoid stands in place of the softmax: rows do not sum "
+     "to 1"),
+    *((lambda s, m, v=value: filled(s, m, v), TOO_WEAK) for value in (-10, -30, -100, -1e3, -1e4)),
+    *((lambda s, m, v=value: filled(s, m, v) * m, TOO_WEAK)
+      for value in (-10, -30, -100, -1e3, -1e4)),
+]
+
+
+# ---- 5.1 ----
+
+
+@exercise("5.1")
+def check_masked_softmax(answer) -> str:
+    """Padding, other sizes, one word, large and small scores, a row in which all is hidden."""
+    hidden_high = torch.zeros(2, 2, 3)
+    hidden_high[1, :, 2] = 200
+    tame = 3 * torch.randn(2, 5, 7)
+    agree(answer, masked_softmax, [
+        case("7 and 4 words", tame, hides(7, 4)),
+        case("other sizes", torch.randn(3, 4, 4), hides(2, 4, 3)),
+        case("one sentence, one query", torch.randn(1, 1, 3), hides(3)),
+        case("one word in all", torch.randn(1, 1, 1), hides(1), hint="keep all axes"),
+        case("scores up to 200", 200 * torch.rand(2, 4, 3), hides(2, 3), gradients=False,
+             hint="torch's softmax subtracts the largest score; what is hidden goes before it"),
+        case("a hidden word with a score of 200", hidden_high, hides(3, 2), gradients=False,
+             hint="hide it before the softmax"),
+        case("scores around -20,000", tame.double() - 20_000, hides(7, 4), hint=TOO_WEAK),
+        case("a sentence in which all is hidden", tame, hides(0, 7), gradients=False,
+             hint="such a row is 0/0 = nan after the softmax, and must be all 0"),
+    ], [*SHARED, *softmax_mistakes()], axes=AXES | {"scores": ("sentence", "query", "")},
+        advice="Want the softmax of what may be seen, along the last axis")
+    return "Padding gets 0, rows sum to 1, and an empty row stays finite."
+
+
+def softmax_mistakes() -> list[tuple[Callable, str]]:
+    """Masked softmaxes with one thing wrong, and what to say then."""
+
+    def of_queries(mask, scores):
+        return mask[:, 0, :scores.size(1)].unsqueeze(2)
+
+    nan = "the mask hides queries, so whole rows are nan: it must hide keys"
+    padding = ("a sentence in which all is hidden gets weight on its padding: let such a row be "
+               "all 0")
+    return [
+        (lambda s, m: filled(s, m), "a row in which all is hidden is nan (0/0): fill the hidden "
+         "weights with 0 as well"),
+        (lambda s, m: filled(s, m, torch.finfo(s.dtype).min), padding),
+        (lambda s, m: filled(s, m, -1e9), padding),
+        (lambda s, m: filled(s, m).nan_to_num(1 / s.size(-1)), padding),
+        (lambda s, m: filled(s, of_queries(m, s)), nan),
+        (lambda s, m: masked_softmax(s, of_queries(m, s)), "the mask hides queries, so whole rows "
+         "are 0: it must hide keys"),
+        (lambda s, m: filled(s, of_queries(m, s), -1e4), "the mask hides queries, and padding "
+         "still gets weight: it must hide keys"),
+        (lambda s, m: filled(s, of_queries(m, s), -1e9), "the mask hides queries, and padding "
+         "still gets weight: it must hide keys"),
+    ]
+
+
+# ---- 5.2 and 5.5: their texts leave open whether scores are divided ----
+
+
+def by_root(queries: Tensor, keys: Tensor) -> Tensor:
+    """Dot products divided by the root of the width."""
+    return queries @ keys.mT / queries.size(-1) ** 0.5
+
+
+def by_nothing(queries: Tensor, keys: Tensor) -> Tensor:
+    """Dot products as they are."""
+    return queries @ keys.mT
+
+
+def agree_scaled(answer, right: Callable, cases: Sequence[Case], mistakes: Callable, **options):
+    """`agree` for either score; right and mistakes are made from a score function."""
+    truths = right(by_root), right(by_nothing)
+    got = as_list(Trial(answer, truths[0], {}, None).ask(cases[0]))
+    alike = [sum(not difference(g, w, ["one"], {}) for g, w in zip(got, truth(*cases[0].args)))
+             for truth in truths]
+    wrong = [*mistakes(by_root), *mistakes(by_nothing)]
+    agree(answer, truths[alike[1] > alike[0]], cases, wrong, **options)
+
+
+def far_off(query: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
+    """A memory whose scores with a query (batch, 1, d) are near -1e5, and 1e5 where hidden."""
+    return memory + (1e5 - 2e5 * mask.mT) * query / query.square().sum(-1, keepdim=True)
+
+
+BY_WIDTH = "the scores are divided by the width: divide by its root, or by nothing"
+FAR_OFF = ("hide with -inf before the softmax: a hidden word has the highest score here, and what "
+           "may be seen has scores far below 0")
+
+
+@exercise("5.2")
+def check_attention_step(answer) -> str:
+    """Order, query, mix, mask; sizes; one sentence; scores far from 0."""
+
+    def step_case(words: str, d_model: int, *lengths: int, far: bool = False, hint: str = ""):
+        dtype = torch.float64 if far else torch.float32
+        cell = nn.GRUCell(d_model, d_model, dtype=dtype)
+        combine = nn.Linear(2 * d_model, d_model, dtype=dtype)
+        embedded, state = torch.randn(2, len(lengths), d_model, dtype=dtype)
+        mask = hides(*lengths)
+        memory = torch.randn(len(lengths), mask.size(-1), d_model, dtype=dtype)
+        if far:
+            with torch.no_grad():
+                memory = far_off(cell(embedded, state).unsqueeze(1), memory, mask)
+                combine.weight.mul_(1e-5)
+        return case(words, embedded, state, memory, mask, cell, combine, hint=hint,
+                    gradients=not far)
+
+    agree_scaled(answer, right_step, [
+        step_case("7 and 4 words", 4, 7, 4),
+        step_case("other sizes", 9, 3, 1, 2),
+        step_case("one sentence", 3, 4, hint="squeeze axis 1 alone"),
+        step_case("scores of 100,000 on both sides of 0", 6, 2, 5, far=True, hint=FAR_OFF),
+    ], step_mistakes, axes={
+        "mixed": ("sentence", "feature"), "new_state": ("sentence", "feature"),
+        "embedded": ("sentence", ""), "state": ("sentence", ""), "memory": ("sentence", "", ""),
+        "src_mask": ("sentence", "", ""),
+    }, advice="Want tanh(combine([context; new state])) and the new state, cell(embedded, state)")
+    return "First the step, then the look back, then the mix."
+
+
+def right_step(score: Callable) -> Callable:
+    """The step that is asked for, with this score."""
+    def step(embedded, state, memory, src_mask, cell, combine):
+        new = cell(embedded, state)
+        weights = masked_softmax(score(new.unsqueeze(1), memory), src_mask)
+        context = (weights @ memory).squeeze(1)
+        return combine(torch.cat([context, new], dim=-1)).tanh(), new
+    return step
+
+
+def step_mistakes(score: Callable) -> list[tuple[Callable, str]]:
+    """Steps with one thing wrong, and what to say then."""
+
+    def step(change: Callable, share: Callable = masked_softmax) -> Callable:
+        """change: gets the new state, the old one, at(query), the look, and mix(first, second)."""
+        def wrong(embedded, state, memory, src_mask, cell, combine):
+            def look(query):
+                weights = share(score(query.unsqueeze(1), memory), src_mask)
+                return (weights @ memory).squeeze(1)
+
+            def mix(*parts, squash=torch.tanh):
+                return squash(combine(torch.cat(parts, dim=-1)))
+
+            return change(cell(embedded, state), state, look, mix)
+        return wrong
+
+    def given(change: Callable) -> Callable:
+        """The right step for changed arguments."""
+        return lambda *args: right_step(score)(*change(*args))
+
+    known = [
+        (lambda n, o, at, mix: (mix(at(o), n), n), "the OLD state asks (Bahdanau's order): step "
+         "first"),
+        (lambda n, o, at, mix: (mix(at(o), o), n), "the old state asks and is mixed: step first"),
+        (lambda n, o, at, mix: (mix(at(n), o), n), "the context is mixed with the OLD state"),
+        (lambda n, o, at, mix: (mix(n, at(n)), n), "[state; context] in place of [context; state]"),
+        (lambda n, o, at, mix: ((at(n) + n).tanh(), n), "context and state are added, not side by "
+         "side"),
+        (lambda n, o, at, mix: (mix(at(n), n, squash=torch.clone), n), "tanh is missing"),
+        (lambda n, o, at, mix: (at(n), n), "this is the context alone: the new state must take "
+         "part"),
+        (lambda n, o, at, mix: (n, n), "this is the state alone: the attention has no effect"),
+        (lambda n, o, at, mix: (mix(n, n), n), "the new state is mixed with itself, without the "
+         "context"),
+        (lambda n, o, at, mix: (mix(at(n), n), o), "the state that goes on is the old one: the GRU "
+         "cell must take its step"),
+        (lambda n, o, at, mix: (mix(at(n), n),) * 2, "the mixed vector is handed on as the state: "
+         "the GRU's own state goes on"),
+        (lambda n, o, at, mix: (mix(at(n), n), at(n)), "the context is handed on as the state: the "
+         "GRU's own state goes on"),
+        (lambda n, o, at, mix: (n, mix(at(n), n)), "the two results are exchanged: the mixed "
+         "vector comes first"),
+        (lambda n, o, at, mix: (mix(at(o), o), o), "the GRU cell takes no step"),
+        (lambda n, o, at, mix: mix(at(n), n), "return two tensors: the new state is missing"),
+    ]
+    return [
+        *((step(lambda n, o, look, mix: (mix(look(n), n), n), share), words)
+          for share, words in SHARED),
+        *((step(change), words) for change, words in known),
+        (lambda e, s, m, k, cell, mix: right_step(lambda q, m: by_root(q, m) / q.size(-1) ** 0.5)(
+            e, s, m, k, cell, mix), BY_WIDTH),
+        (given(lambda e, s, *rest: (s, e, *rest)), "embedded and state are exchanged: want "
+         "cell(embedded, state)"),
+        (given(lambda e, s, *rest: (e, torch.zeros_like(s), *rest)), "the GRU cell starts from "
+         "zeros: want cell(embedded, state)"),
+        (given(lambda e, s, m, k, *rest: (e, s, m.mean(1, keepdim=True), k[:, :, :1], *rest)),
+         "the context is the mean of all states: want the weights of the look"),
+    ]
+
+
+@exercise("5.5")
+def check_one_look(answer) -> str:
+    """Mask, axis, order, scale; one query; one sentence; scores far from 0."""
+
+    def look_case(words: str, d: int, tgt_len: int, *lengths: int, far: bool = False, hint=""):
+        dtype, mask = torch.float64 if far else torch.float32, hides(*lengths)
+        queries = torch.randn(len(lengths), tgt_len, d, dtype=dtype)
+        memory = torch.randn(len(lengths), mask.size(-1), d, dtype=dtype)
+        memory = far_off(queries, memory, mask) if far else memory
+        return case(words, queries, memory, mask, hint=hint, gradients=not far)
+
+    agree_scaled(answer, right_look, [
+        look_case("7 and 4 words", 4, 5, 7, 4),
+        look_case("other sizes", 9, 3, 3, 1, 2),
+        look_case("one query for one sentence", 5, 1, 3, hint="keep all axes"),
+        look_case("scores of 100,000 on both sides of 0", 6, 1, 2, 5, far=True, hint=FAR_OFF),
+    ], look_mistakes, axes={
+        "context": ("sentence", "query", "feature"), "weights": AXES["weights"],
+        "queries": ("sentence", "query", ""), "memory": ("sentence", "", ""), "mask": AXES["mask"],
+    }, advice="Weights are the softmax of query · state over what may be seen (divided by the "
+        "root of the width, or by nothing), the context is weights @ memory")
+    return "That is attention: score, hide, share, mix."
+
+
+def right_look(score: Callable) -> Callable:
+    """The look that is asked for, with this score."""
+    def look(queries, memory, mask):
+        weights = masked_softmax(score(queries, memory), mask)
+        return weights @ memory, weights
+    return look
+
+
+def look_mistakes(score: Callable) -> list[tuple[Callable, str]]:
+    """Looks with one thing wrong, and what to say then."""
+
+    def look(share: Callable, change: Callable = lambda c, w, s, m: (c, w)) -> Callable:
+        """change: gets context, weights, scores and memory."""
+        def wrong(queries, memory, mask):
+            scores = score(queries, memory)
+            weights = share(scores, mask)
+            return change(weights @ memory, weights, scores, memory)
+        return wrong
+
+    def right(change: Callable) -> Callable:
+        return look(masked_softmax, change)
+
+    def mixed(inside: Callable, shown: Callable) -> Callable:
+        """One kind of weights for the context, another one as a result."""
+        return lambda q, m, k: (inside(score(q, m), k) @ m, shown(score(q, m), k))
+
+    def unmasked(scores, mask):
+        return scores.softmax(-1)
+
+    return [
+        *((look(share), words) for share, words in SHARED),
+        (mixed(lambda s, m: filled(s, ~m), lambda s, m: masked_softmax(s, ~m)), UPSIDE_DOWN),
+        (lambda q, m, k: right_look(by_root)(q / q.size(-1) ** 0.5, m, k), BY_WIDTH),
+        (right(lambda c, w, s, m: (w, c)), "the two are exchanged: the context comes first, then "
+         "the weights"),
+        (right(lambda c, w, s, m: c), "return two tensors: the weights are missing"),
+        (right(lambda c, w, s, m: w), "return two tensors: the context is missing"),
+        (right(lambda c, w, s, m: (c, s)), "the second result is the scores: return the weights"),
+        (mixed(masked_softmax, lambda s, m: s.masked_fill(~m, -INF)), "these are scores, where the "
+         "weights are wanted: take the softmax"),
+        (mixed(unmasked, masked_softmax), "the weights are right, but the context is mixed with "
+         "weights from before the mask"),
+        (mixed(masked_softmax, unmasked), "the context is right, but the weights are those from "
+         "before the mask"),
+        (right(lambda c, w, s, m: (m.mean(1, keepdim=True).expand_as(c), w)), "the context is the "
+         "mean of all states: want weights @ memory"),
+    ]
+
+
+# ---- 5.3 ----
+
+
+def made_weights(chosen: list[list[int]], src_lens: list[int], width: int) -> list[Tensor]:
+    """For each sentence weights (tgt_len, width) whose rows are largest at the chosen words."""
+    weights = []
+    for columns, src_len in zip(chosen, src_lens):
+        rows = torch.rand(len(columns), width) / 4
+        rows[:, src_len:] = 0.0    # padding
+        rows[torch.arange(len(columns)), columns] = 0.3
+        weights.append(rows / rows.sum(-1, keepdim=True))
+    return weights
+
+
+def many_sentences(n: int) -> tuple[list[Tensor], list[set]]:
+    """Weights and pairs; the largest weight lies on a partner in about half of the cases."""
+    lengths = torch.randint(5, 10, (n,)).tolist()
+    chosen = [torch.randint(length, (length + 1,)).tolist() for length in lengths]
+    links = [{(s if u < 4 else u % len(row), t) for t, s in enumerate(row[:-1])
+              for u in torch.randint(9, (2,)).tolist() if u != 8} for row in chosen]
+    return made_weights(chosen, lengths, 9), links
+
+
+@exercise("5.3")
+def check_alignment_error(answer) -> str:
+    """Words without a partner, with several, sentences of unlike length; none right, all right."""
+    chosen = [[0, 3, 0, 4, 3, 2], [1, 2, 0, 1]]    # the last row of each belongs to <eos>
+    weights = made_weights(chosen, [5, 4], 6)
+    links = [{(0, 0), (1, 1), (3, 4), (2, 3)}, {(0, 2), (1, 0)}]
+    agree(answer, alignment_error, [
+        case("two sentences", weights, links),
+        case("words with several partners", weights[:1],
+             [{(1, 1), (3, 1), (2, 0), (0, 0), (4, 3), (2, 3), (1, 4)}],
+             hint="a word may have several partners, each of them is right; count words"),
+        case("a sentence without a pair", made_weights([[1, 0], [2, 2, 1], [0, 3, 3, 0, 1]],
+                                                       [2, 3, 4], 4),
+             [{(1, 0)}, set(), {(2, 3), (0, 0), (1, 1), (2, 1)}]),
+        case("all words right", weights[1:], [{(1, 0), (2, 1)}]),
+        case("no word right", weights[1:], [{(0, 0), (0, 1), (1, 2)}]),
+        case("one sentence of one word", made_weights([[0, 0]], [1], 1), [frozenset({(0, 0)})]),
+        case("20 sentences", *many_sentences(20)),
+    ], error_mistakes(), axes={"the error": ()},
+        advice="Want the number of wrong words divided by the number of words with a partner")
+    return "Only words with a gold link count, each once."
+
+
+def error_mistakes() -> list[tuple[Callable, str]]:
+    """Error rates with one thing wrong, and what to say then."""
+
+    def counts(strongest: list[int], pairs, words) -> tuple[int, int]:
+        return sum((strongest[t], t) not in pairs for t in words), len(words)
+
+    def error(pick: Callable = lambda rows: rows.argmax(-1).tolist(),
+              keep: Callable = lambda pairs: pairs,
+              among: Callable = lambda rows, pairs: {t for _, t in pairs},
+              divide: Callable = lambda found: sum(w for w, _ in found) / sum(n for _, n in found)):
+        return lambda weights, gold: divide([
+            counts(pick(rows), keep(pairs), among(rows, pairs))
+            for rows, pairs in zip(weights, gold)])
+
+    def partners(choose: Callable) -> Callable:
+        """Keep one partner of each word."""
+        return lambda pairs: {(choose(s for s, u in pairs if u == t), t) for _, t in pairs}
+
+    def by_links(weights, gold, both=False):
+        found = [{(int(row.argmax()), t) for t, row in enumerate(rows)} for rows in weights]
+        hits = sum(len(a & set(b)) for a, b in zip(found, gold))
+        n_links, n_rows = sum(map(len, gold)), sum(map(len, found))
+        return 1 - (2 * hits / (n_links + n_rows) if both else hits / n_links)
+
+    def rolled(by: int) -> Callable:
+        return error(lambda rows: rows.argmax(-1).roll(by).tolist())
+
+    def turned(gold):
+        return [{(t, s) for s, t in pairs} for pairs in gold]
+
+    late = "argmax over the target words: want the last axis"
+    return [
+        (lambda w, g: 1 - alignment_error(w, g), "this is the share of RIGHT words: want 1 minus "
+         "it"),
+        (lambda w, g: 100 * alignment_error(w, g), "this is in percent: want a share from 0 to 1"),
+        (error(among=lambda rows, pairs: range(len(rows))), "<eos> and words without a gold link "
+         "are counted: they have no partner to find"),
+        (error(among=lambda rows, pairs: range(len(rows) - 1)), "words without a gold link are "
+         "counted: they have no partner to find"),
+        (rolled(1), "one row too early: row t belongs to the step that says word t"),
+        (rolled(-1), "one row too late: row t belongs to the step that says word t"),
+        (error(divide=lambda found: sum(w / max(n, 1) for w, n in found) / len(found)), "a mean of "
+         "the sentences' errors: count words over all sentences, divide once"),
+        (error(divide=lambda found: sum(w / n for w, n in found) / len(found)), "a mean of the "
+         "sentences' errors: count words over all sentences, divide once"),
+        (error(divide=lambda found: sum(w for w, _ in found)), "this is the number of wrong words: "
+         "divide by the number of words with a partner"),
+        (error(divide=lambda found: found[0][0] / found[0][1]), "only the first sentence is "
+         "counted: is the return inside the loop?"),
+        (error(divide=lambda found: found[-1][0] / found[-1][1]), "only the last sentence is "
+         "counted: add up in the loop"),
+        (error(pick=lambda rows: rows.argmax(0).tolist() + [0] * 6), late),
+        (error(pick=lambda rows: rows.argmax(0).tolist()), late),
+        (error(pick=lambda rows: rows.argmin(-1).tolist()), "these are the source words with the "
+         "SMALLEST weight: argmax"),
+        (error(keep=partners(min)), "a word may have several gold links: any one of them is right, "
+         "not only the first"),
+        (error(keep=partners(max)), "a word may have several gold links: any one of them is right, "
+         "not only the last"),
+        (by_links, "each gold link counts: count WORDS, and any one of a word's links is right"),
+        (lambda w, g: by_links(w, g, both=True), "this is 1 minus the F-score of links, the "
+         "alignment error rate of the papers: want wrong words / words with a gold link"),
+        (lambda w, g: alignment_error(w, turned(g)), "source and target are exchanged: gold holds "
+         "(source, target)"),
+        (lambda w, g: alignment_error([rows.T for rows in w], turned(g)), "each SOURCE word is "
+         "asked for its partner: ask the target words"),
+    ]
+
+
+# ---- 5.4 ----
 
 
 @exercise("5.4")
-def check_additive_score(answer) -> Verdict:
-    """Judge a function of (queries, keys, query_map, key_map, v) that returns scores.
+def check_additive_score(answer) -> str:
+    """Every query with every key, tanh, v; other sizes; one of each; large numbers.
 
     The course's class of (d_query, d_key, d_hidden), with these maps inside, is judged too.
     """
+
+    def score_case(words: str, batch: int, tgt_len: int, src_len: int, d_query: int, d_key: int,
+                   d_hidden: int, spread: float = 1.0, hint: str = ""):
+        sizes = (d_query, d_hidden), (d_key, d_hidden), (d_hidden, 1)
+        return case(words, spread * torch.randn(batch, tgt_len, d_query),
+                    spread * torch.randn(batch, src_len, d_key),
+                    *(nn.Linear(*size, bias=False) for size in sizes), hint=hint,
+                    gradients=spread == 1)
+
     if isinstance(answer, type) and issubclass(answer, nn.Module):
-        return judge_additive(with_maps(answer))
-    return judge_additive(answer)
+        answer = with_maps(answer)
+    agree(answer, right_score, [
+        score_case("5 queries and 7 keys", 2, 5, 7, 4, 6, 3),
+        score_case("other sizes", 3, 4, 2, 5, 5, 8),
+        score_case("as many queries as keys", 4, 4, 4, 2, 2, 4,
+                   hint="give queries and keys their axis of size 1 by place, not by size"),
+        score_case("one query and one key", 1, 1, 1, 3, 2, 1, hint="squeeze axis -1 alone"),
+        score_case("large numbers", 2, 3, 4, 5, 2, 6, 500),
+    ], score_mistakes(), axes={
+        "scores": AXES["scores"], "queries": ("sentence", "query", ""),
+        "keys": ("sentence", "key", ""),
+    }, advice="Want v of tanh(query_map(query) + key_map(key))")
+    return "Every query meets every key, and tanh lets them interact."
 
 
 def with_maps(kind: type) -> Callable:
@@ -34,281 +491,59 @@ def with_maps(kind: type) -> Callable:
     return run
 
 
-def judge_additive(answer: Callable) -> str:
-    """Find the mistake in a function that returns additive scores, or return a remark."""
-    d_query, d_key, d_hidden = 4, 6, 3
-    query_map = nn.Linear(d_query, d_hidden, bias=False)
-    key_map = nn.Linear(d_key, d_hidden, bias=False)
-    v = nn.Linear(d_hidden, 1, bias=False)
-    queries, keys = torch.randn(BATCH, TGT_LEN, d_query), torch.randn(BATCH, SRC_LEN, d_key)
-    with torch.no_grad():
-        result = call(answer, queries, keys, query_map, key_map, v)
-        q, k = query_map(queries).unsqueeze(2), key_map(keys).unsqueeze(1)
-        wanted = v(torch.tanh(q + k)).squeeze(-1)
-        if not isinstance(result, Tensor):
-            raise Mistake(f"want scores {AXES}, got {type(result).__name__}")
-        if same(result, wanted.transpose(1, 2)):
-            raise Mistake(
-                "the last two axes are swapped: one ROW for each query, want (.., tgt_len, "
-                "src_len)"
-            )
-        if tuple(result.shape) == (BATCH, TGT_LEN, SRC_LEN, 1):
-            raise Mistake("v leaves an axis of size 1 at the end: squeeze it away")
-        if tuple(result.shape) == (BATCH, TGT_LEN, SRC_LEN, d_hidden):
-            raise Mistake("v is missing: it turns the d_hidden numbers of each pair into one score")
-        if tuple(result.shape) == (BATCH, TGT_LEN, 1):
-            raise Mistake(
-                "one score for each query, none for each key: the keys do not take part at all"
-            )
-        want_tensor(result, (BATCH, TGT_LEN, SRC_LEN), AXES)
-        wrong = [
-            (v(q + k).squeeze(-1), "tanh is missing: a query then adds one number to its row"),
-            (torch.tanh(v(q + k)).squeeze(-1), "tanh comes too late: squash, then weigh with v"),
-            (wanted.softmax(-1), "this is already the softmax: return scores"),
-            (wanted.softmax(0), "a softmax over the BATCH: sentences must not share weight"),
-            (wanted.softmax(1), "a softmax over the queries: return the scores as they are"),
-        ]
-        for value, message in wrong:
-            if same(result, value):
-                raise Mistake(message)
-        order = torch.randperm(SRC_LEN)
-        moved = call(answer, queries, keys[:, order], query_map, key_map, v)
-        if same(result, moved) or not same(moved, result[:, :, order]):
-            raise Mistake(
-                "the encoder states are not used: when they change places, the scores must follow"
-            )
-        other = call(answer, queries.flip(1), keys, query_map, key_map, v)
-        if same(other, result):
-            raise Mistake("the queries are not used: all rows are the same")
-        if not same(result, wanted):
-            raise Mistake("the values differ: want v of tanh(query_map(query) + key_map(key))")
-    return "Every query meets every key, and tanh lets them interact."
+def right_score(queries, keys, query_map, key_map, v) -> Tensor:
+    """The additive score that is asked for."""
+    return v((query_map(queries).unsqueeze(2) + key_map(keys).unsqueeze(1)).tanh()).squeeze(-1)
 
 
-@exercise("5.1")
-def check_masked_softmax(answer) -> Verdict:
-    """Judge a function of (scores, mask) that returns weights; True in mask = may look."""
-    scores = 3 * torch.randn(BATCH, TGT_LEN, SRC_LEN)
-    mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
-    mask[1, :, 4:] = False
-    result = want_tensor(call(answer, scores, mask), scores.shape, AXES)
-    wanted = scores.masked_fill(~mask, -math.inf).softmax(-1)
-    wrong = [
-        (scores.softmax(-1), "the mask has no effect"),
-        (scores.softmax(-1) * mask, "masked after the softmax: rows no longer sum to 1"),
-        ((scores * mask).softmax(-1), "a score of 0 is no mask, e^0 = 1: fill with -inf"),
-        (scores.masked_fill(~mask, -math.inf).softmax(1), "softmax over the queries, not the keys"),
-        (scores.softmax(1) * mask, "softmax over the queries, and the mask after it"),
+def score_mistakes() -> list[tuple[Callable, str]]:
+    """Additive scores with one thing wrong, and what to say then."""
+
+    def of(change: Callable) -> Callable:
+        """change: gets mapped queries, mapped keys (with an axis for each other) and v."""
+        def wrong(queries, keys, query_map, key_map, v):
+            return change(query_map(queries).unsqueeze(2), key_map(keys).unsqueeze(1), v)
+        return wrong
+
+    def after(change: Callable) -> Callable:
+        return lambda *given: change(right_score(*given))
+
+    late = "tanh comes too late: squash the sum, then weigh with v"
+    known = [
+        (lambda q, k, v: v(q + k)[..., 0], "tanh is missing: a query then adds one number to its "
+         "row"),
+        (lambda q, k, v: v(q + k)[..., 0].tanh(), late),
+        (lambda q, k, v: v((q + k).tanh())[..., 0].tanh(), "tanh is applied twice: after v the "
+         "scores are free"),
+        (lambda q, k, v: v(q.tanh() + k.tanh())[..., 0], "tanh is taken of query and key apart: "
+         "add first, so that they meet inside"),
+        (lambda q, k, v: v((q * k).tanh())[..., 0], "query and key are multiplied: add them"),
+        (lambda q, k, v: v((q - k).tanh())[..., 0], "query and key are subtracted: add them"),
+        (lambda q, k, v: v((q + k).relu())[..., 0], "there is a ReLU: want tanh"),
+        (lambda q, k, v: v((q + k).sigmoid())[..., 0], "there is a sigmoid: want tanh"),
+        (lambda q, k, v: (q + k).tanh(), "v is missing: it turns the d_hidden numbers of each pair "
+         "into one score"),
+        (lambda q, k, v: (q + k).tanh().sum(-1), "the numbers of each pair are added up: v weighs "
+         "them"),
+        (lambda q, k, v: (q + k).tanh().mean(-1), "the numbers of each pair are averaged: v weighs "
+         "them"),
+        (lambda q, k, v: (q * k).sum(-1), "this is a dot product of the mapped vectors: want tanh "
+         "of their sum, and v"),
+        (lambda q, k, v: v(q.squeeze(2).tanh()), "one score for each query, none for each key: the "
+         "keys do not take part at all"),
+        (lambda q, k, v: v((q + 0 * k).tanh())[..., 0], "the encoder states are not used: when "
+         "they change places, the scores must follow"),
+        (lambda q, k, v: v((k + 0 * q).tanh())[..., 0], "the queries are not used: all rows are "
+         "the same"),
     ]
-    for value, message in wrong:
-        if same(result.nan_to_num(-1.0), value.nan_to_num(-1.0)):
-            raise Mistake(message)
-    if result.isnan().any():
-        raise Mistake("whole rows are nan: the mask hides queries; it must hide keys")
-    hidden = result.masked_select(~mask.expand_as(result))
-    seen = result[1, :, :4]
-    if (seen == 0).all() or same(result[1], scores.masked_fill(mask, -math.inf).softmax(-1)[1]):
-        raise Mistake("the mask is upside down: True means may look, so fill where it is False")
-    if (hidden > 1e-6).any():
-        raise Mistake("padding still gets weight: its weight must be exactly 0")
-    if not same(result.sum(-1), torch.ones(BATCH, TGT_LEN)):
-        raise Mistake(
-            "the rows do not sum to 1: each query shares 1 among the keys that it may see"
-        )
-    if not same(result, wanted):
-        raise Mistake("the weights differ from the softmax of the visible scores")
-    low = call(answer, scores.double() - 20_000, mask)
-    if not same(low, wanted):
-        raise Mistake(
-            "a large negative number is no mask: scores of -20,000 lose to it; fill with -inf"
-        )
-    mask[0] = False
-    leaf = scores.clone().requires_grad_()
-    empty = call(answer, leaf, mask)
-    if not empty.requires_grad:
-        raise Mistake("no gradient comes back to the scores: do not detach, training needs it")
-    if empty[0].isnan().any():
-        raise Mistake("a sentence of padding only gives nan (0/0): let such a row be all 0")
-    if not same(empty[0], torch.zeros(TGT_LEN, SRC_LEN)):
-        raise Mistake(
-            "a sentence of padding only gets weight on its padding: let such a row be all 0"
-        )
-    return "Padding gets 0, rows sum to 1, and an empty row stays finite."
-
-
-class Step:
-    """The pieces of one decoder step, with sizes that are all different where they may be."""
-
-    def __init__(self):
-        d_model = 4
-        self.cell = nn.GRUCell(d_model, d_model)
-        self.combine = nn.Linear(2 * d_model, d_model)
-        self.embedded, self.state = torch.randn(BATCH, d_model), torch.randn(BATCH, d_model)
-        self.memory = torch.randn(BATCH, SRC_LEN, d_model)
-        self.mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
-        self.mask[1, :, 4:] = False
-
-    def attend(
-        self, query: Tensor, masked: bool = True, scaled: bool = True
-    ) -> tuple[Tensor, Tensor]:
-        """Context (batch, d_model) and weights (batch, src_len) of one query (batch, d_model)."""
-        scores = (query.unsqueeze(1) @ self.memory.transpose(1, 2)).squeeze(1)
-        if scaled:
-            scores = scores / query.size(-1) ** 0.5
-        if masked:
-            scores = scores.masked_fill(~self.mask.squeeze(1), -math.inf)
-        weights = scores.softmax(-1)
-        return (weights.unsqueeze(1) @ self.memory).squeeze(1), weights
-
-    def mix(self, first: Tensor, second: Tensor) -> Tensor:
-        """tanh of the linear layer over two vectors side by side."""
-        return self.combine(torch.cat([first, second], dim=-1)).tanh()
-
-
-@exercise("5.2")
-def check_attention_step(answer) -> Verdict:
-    """Judge a function of (embedded, state, memory, src_mask, cell, combine): one Luong step.
-
-    It returns the mixed vector and the new state, both (batch, d_model).
-    """
-    with torch.no_grad():
-        step = Step()
-        result = call(
-            answer, step.embedded, step.state, step.memory, step.mask, step.cell, step.combine
-        )
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise Mistake("return two tensors: the mixed vector and the new state")
-        mixed = want_tensor(result[0], (BATCH, 4), "(batch, d_model)")
-        state = want_tensor(result[1], (BATCH, 4), "(batch, d_model)")
-        new = step.cell(step.embedded, step.state)
-        context, _ = step.attend(new)
-        early, _ = step.attend(step.state)
-        unmasked, _ = step.attend(new, masked=False)
-        bare, _ = step.attend(new, scaled=False)
-        wanted = step.mix(context, new)
-        if same(state, step.state):
-            raise Mistake("the state that goes on is the old one: the GRU cell must take its step")
-        if same(state, mixed):
-            raise Mistake("the mixed vector is handed on as the state; the GRU's own state goes on")
-        wrong = [
-            (step.mix(early, new), "the OLD state asks (Bahdanau's order): step first"),
-            (step.mix(early, step.state), "the old state asks and is mixed: step first"),
-            (step.mix(context, step.state), "the context is mixed with the OLD state"),
-            (step.mix(new, context), "[state; context] in place of [context; state]"),
-            (step.combine(torch.cat([context, new], -1)), "tanh is missing"),
-            ((context + new).tanh(), "context and state are added: put them side by side"),
-            (context, "this is the context alone: the new state must take part"),
-            (new, "this is the state alone: the attention has no effect"),
-            (step.mix(bare, new), "the dot products are not divided by √d_model"),
-            (step.mix(unmasked, new), "the padding of the source is looked at: use src_mask"),
-        ]
-        for value, message in wrong:
-            if same(mixed, value):
-                raise Mistake(message)
-        if not same(state, new):
-            raise Mistake("the new state must be cell(embedded, state), and nothing else")
-        if not same(mixed, wanted):
-            raise Mistake("the mixed vector differs from tanh(combine([context; new state]))")
-    return "First the step, then the look back, then the mix."
-
-
-@exercise("5.3")
-def check_alignment_error(answer) -> Verdict:
-    """Judge a function of (weights, gold), lists over sentences, that returns a share of words."""
-    chosen = [[0, 3, 0, 4, 3, 2], [1, 2, 0, 1]]  # the last row of each belongs to <eos>
-    weights = []
-    for columns, src_len, width in zip(chosen, (5, 4), (5, 6), strict=True):
-        rows = torch.rand(len(columns), width) / 4
-        rows[:, src_len:] = 0.0  # padding
-        rows[torch.arange(len(columns)), columns] = 0.5
-        weights.append(rows / rows.sum(-1, keepdim=True))
-    gold = [frozenset({(0, 0), (1, 1), (3, 4), (4, 3)}), frozenset({(0, 2), (2, 0)})]
-    value = want_number(call(answer, weights, gold), "the error")
-
-    def error(rows: list, per_sentence: bool = False, among: str = "linked") -> float:
-        """Share of wrong words when row t has the strongest source word rows[...][t]."""
-        shares, wrong, total = [], 0, 0
-        for strongest, pairs in zip(rows, gold, strict=True):
-            words = sorted({t for _, t in pairs}) if among == "linked" else range(len(strongest))
-            missed = sum((strongest[t], t) not in pairs for t in words)
-            shares.append(missed / len(words))
-            wrong, total = wrong + missed, total + len(words)
-        return sum(shares) / len(shares) if per_sentence else wrong / total
-
-    rows = [w.argmax(-1).tolist() for w in weights]
-    shifted = [[r[-1], *r[:-1]] for r in rows]
-    ahead = [[*r[1:], r[0]] for r in rows]
-    columns = [w.argmax(0).tolist() + [0] * 6 for w in weights]
-    wrong = [
-        (1 - error(rows), "this is the accuracy: the error is 1 minus it"),
-        (error(rows, among="all"), "<eos> and words without a gold link are counted"),
-        (error(shifted), "one row too early: row t belongs to the step that PREDICTS word t"),
-        (error(ahead), "one row too late: row t belongs to the step that PREDICTS word t"),
-        (error(rows, per_sentence=True), "a mean of the sentences' errors: count words"),
-        (error(columns), "argmax over the target words: want the last axis"),
+    return [
+        *((of(change), words) for change, words in known),
+        (after(lambda s: s.transpose(1, 2)), "the last two axes are swapped: one ROW for each "
+         "query, want (batch, tgt_len, src_len)"),
+        (after(lambda s: s.unsqueeze(-1)), "v leaves an axis of size 1 at the end: squeeze it "
+         "away"),
+        (after(lambda s: s.softmax(-1)), "this is already the softmax: return scores"),
+        (after(lambda s: s.softmax(0)), "a softmax over the BATCH: return the scores as they are"),
+        (after(lambda s: s.softmax(1)), "a softmax over the queries: return the scores as they "
+         "are"),
     ]
-    right = error(rows)
-    for number, message in wrong:
-        if math.isclose(value, number, abs_tol=1e-6) and not math.isclose(number, right):
-            raise Mistake(message)
-    if not math.isclose(value, right, abs_tol=1e-6):
-        raise Mistake(f"got {value:.2f}, want {right:.2f}: wrong words / words with a gold link")
-    doubled = [frozenset({(other, 1), (3, 1)}) for other in (1, 4)]
-    if want_number(call(answer, [weights[0]] * 2, doubled), "the error") > 0:
-        raise Mistake("a word may have several gold links: any one of them is right")
-    return "Only words with a gold link count, each once."
-
-
-@exercise("5.5")
-def check_one_look(answer) -> Verdict:
-    """Judge a function of (queries, memory, mask) that returns context and weights.
-
-    Scores may be divided by the root of the width or not.
-    """
-    for d_model, src_len, tgt_len in ((4, SRC_LEN, TGT_LEN), (9, 3, 1)):
-        judge_look(answer, d_model, src_len, tgt_len)
-    return "That is attention: score, hide, share, mix."
-
-
-def judge_look(answer: Callable, d_model: int, src_len: int, tgt_len: int) -> None:
-    """Find the mistake in one look at made-up states of these sizes."""
-    queries = torch.randn(BATCH, tgt_len, d_model)
-    memory = torch.randn(BATCH, src_len, d_model)
-    mask = torch.ones(BATCH, 1, src_len, dtype=torch.bool)
-    mask[1, :, src_len // 2 + 1 :] = False
-    result = call(answer, queries, memory, mask)
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise Mistake("return two tensors: the context and the weights")
-    first, second = (tuple(getattr(part, "shape", ())) for part in result)
-    sizes = (BATCH, tgt_len, d_model), (BATCH, tgt_len, src_len)
-    if (first, second) == sizes[::-1] and first != second:
-        raise Mistake("the two are exchanged: the context comes first, then the weights")
-    context = want_tensor(result[0], sizes[0], "the context (batch, tgt_len, d_model)")
-    weights = want_tensor(result[1], sizes[1], f"the weights {AXES}")
-    dots = queries @ memory.transpose(1, 2)
-    right = [masked(dots / scale, mask) for scale in (1, d_model**0.5)]
-    both = (dots, dots / d_model**0.5)
-    wrong = [
-        ([dots.softmax(-1) for dots in both], "the mask has no effect on the weights"),
-        ([d.softmax(-1) * mask for d in both], "masked after the softmax: rows do not sum to 1"),
-        ([(d * mask).softmax(-1) for d in both], "a score of 0 is no mask: fill with -inf"),
-        ([masked(d, mask, 1) for d in both] if tgt_len > 1 else [], "softmax over the queries"),
-        ([masked(d, ~mask).nan_to_num() for d in both], "the mask is upside down: True may look"),
-        ([d.masked_fill(~mask, -math.inf) for d in both], "these are scores; take the softmax"),
-        ([masked(dots / d_model, mask)], "divide by the root of the width, or by nothing"),
-    ]
-    for values, message in wrong:
-        if any(same(weights.nan_to_num(-1.0), v.nan_to_num(-1.0)) for v in values):
-            raise Mistake(message)
-    if not any(same(weights, value) for value in right):
-        raise Mistake("the weights differ from the softmax of query · state over what may be seen")
-    if not same(context, weights @ memory):
-        raise Mistake("the context differs from weights @ memory")
-    leaves = (queries.clone().requires_grad_(), memory), (queries, memory.clone().requires_grad_())
-    if not all(call(answer, *pair, mask)[0].requires_grad for pair in leaves):
-        raise Mistake("no gradient comes back: do not detach, training must reach the states")
-
-
-def masked(scores: Tensor, mask: Tensor, dim: int = -1) -> Tensor:
-    """Softmax over what may be seen."""
-    return scores.masked_fill(~mask, -math.inf).softmax(dim)

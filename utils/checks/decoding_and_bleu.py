@@ -1,317 +1,513 @@
-"""Checks of notebook 06: one beam step, clipped n-grams, corpus BLEU, a test of beam search."""
+"""The checks of notebook 06: one beam step, clipped n-grams, corpus BLEU, a test of beam search."""
 
+from __future__ import annotations
+
+import functools
+import itertools
 import math
 from collections import Counter
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from utils.checks.core import Mistake, Verdict, call, exercise, same, want_number, want_tensor
+from utils.checks.core import Mistake, call, exercise, holds
+from utils.checks.kinds import agree, as_dtype, case
+from utils.decoding import beam_step
+from utils.metrics import clipped_matches, corpus_bleu, ngram_counts
 
-WRITTEN = "the the the cat".split()
-REFERENCE = "sat the cat the dog".split()
+NEVER = float("-inf")
 
-
-def runs(tokens: list, n: int) -> Counter:
-    """The n-grams of a sentence with their counts."""
-    return Counter(tuple(tokens[i : i + n]) for i in range(len(tokens) - n + 1))
-
-
-def whole_pair(result) -> tuple[int, int]:
-    """Make sure that an answer is two whole numbers."""
-    if not isinstance(result, tuple | list) or len(result) != 2:
-        raise Mistake("return two numbers, matches and total: a corpus adds up both, divides once")
-    pair = [want_number(part, name) for part, name in zip(result, ("matches", "total"))]
-    if any(number != int(number) for number in pair):
-        raise Mistake("matches and total are counts, so whole numbers: do not divide yet")
-    return int(pair[0]), int(pair[1])
-
-
-@exercise("6.2")
-def check_clipped_matches(answer) -> Verdict:
-    """Judge a function of (hypothesis, reference, n) that returns (matches, total)."""
-    pair = whole_pair(call(answer, WRITTEN, REFERENCE, 1))
-    wrong = {
-        (4, 4): "no clipping: 'the' stands 2 times in the reference, so only 2 of 3 may count",
-        (2, 2): "this counts different words, as a set: a word that comes twice counts twice",
-        (2, 4): "the matches are a set but the total is not: a word may match as often as the "
-                "reference has it",
-        (3, 5): "hypothesis and reference are swapped: the total counts what was WRITTEN",
-        (1, 4): "words are compared place by place; an n-gram may stand anywhere in the reference",
-    }
-    if pair in wrong:
-        raise Mistake(wrong[pair])
-    if pair != (3, 4):
-        raise Mistake(f"'{' '.join(WRITTEN)}' against '{' '.join(REFERENCE)}', n = 1: want 3 "
-                      f"matches of 4, got {pair[0]} of {pair[1]}")
-    pair = whole_pair(call(answer, WRITTEN, REFERENCE, 2))
-    wrong = {
-        (3, 4): "n is not used: for n = 2 compare pairs of neighbouring words",
-        (1, 2): "the last n-gram is missing: there are len(tokens) - n + 1 of them",
-        (0, 2): "the last n-gram is missing: there are len(tokens) - n + 1 of them",
-        (1, 4): "the end of the sentence is cut into runs shorter than n: stop n - 1 words earlier",
-        (2, 6): "the words of an n-gram must be neighbours, in their order",
-        (4, 7): "the shorter n-grams are counted too: want those of length n only",
-    }
-    if pair in wrong:
-        raise Mistake(wrong[pair])
-    if pair != (1, 3):
-        raise Mistake(f"for n = 2 want 1 match of 3, got {pair[0]} of {pair[1]}")
-    pair = whole_pair(call(answer, "a b c d".split(), "b a d c".split(), 2))
-    if pair == (2, 3):
-        raise Mistake("'a b' is found in 'b a': an n-gram is its words in their order")
-    if pair != (0, 3):
-        raise Mistake(f"'a b c d' against 'b a d c', n = 2: want 0 matches of 3, got {pair}")
-    ids, wanted = [7, 3, 7, 3, 7, 3], [7, 3, 7, 3, 9]
-    pair = whole_pair(call(answer, ids, wanted, 3))
-    if pair != (2, 4):
-        raise Mistake(f"tokens may be numbers and n any order: {ids} against {wanted}, n = 3, "
-                      f"want 2 matches of 4, got {pair}")
-    pair = whole_pair(call(answer, ["the"], REFERENCE, 3))
-    if pair != (0, 0):
-        raise Mistake(f"one word has no run of three: want 0 matches of 0, got {pair}")
-    return "Repeating a good word no longer pays."
-
-
-REFERENCES = [s.split() for s in ("a b c d e f g h i", "k l m n o p q", "r s t u v w x y z a b c")]
-SHORT = [s.split() for s in ("a b c d e x g", "k l m n o", "s t u v w x r y z a")]
-LONG = [s.split() for s in ("a b c d e f g h h i", "j k l m n o p q", "r s t u v w x y z a b c c")]
-
-
-def counts_of(hypotheses: list, references: list) -> list[list[float]]:
-    """For each sentence its matches and totals of order 1 to 4, and the two lengths."""
-    rows = []
-    for written, wanted in zip(hypotheses, references):
-        pairs = [(runs(written, n), runs(wanted, n)) for n in (1, 2, 3, 4)]
-        matches = [(a & b).total() for a, b in pairs]
-        rows.append([*matches, *(a.total() for a, _ in pairs), len(written), len(wanted)])
-    return rows
-
-
-def score(row: list, weights=(0.25,) * 4, brevity=lambda c, r: min(0.0, 1 - r / c)) -> float:
-    """BLEU without smoothing from ten counts, with switches for what people get wrong."""
-    logs = [w * math.log(row[n] / row[n + 4]) for n, w in enumerate(weights)]
-    return 100 * math.exp(brevity(row[8], row[9]) + sum(logs))
-
-
-@exercise("6.3")
-def check_corpus_bleu(answer) -> Verdict:
-    """Judge a function of (hypotheses, references) that returns unsmoothed corpus BLEU."""
-    rows = counts_of(SHORT, REFERENCES)
-    total = [sum(column) for column in zip(*rows)]
-    turned = [sum(column) for column in zip(*counts_of(REFERENCES, SHORT))]
-    right = score(total)
-    penalty = math.exp(1 - total[9] / total[8])
-    shares = [sum(row[n] / row[n + 4] for row in rows) / len(rows) for n in range(4)]
-    wrong = {
-        sum(map(score, rows)) / len(rows):
-            "this is the mean of the sentences' scores: add up the counts of all sentences, "
-            "divide once",
-        score(total, (0.5, 0.25, 0.125, 0.0625)):
-            "the four orders weigh 1/2, 1/4, 1/8, 1/16; each has the weight 1/4",
-        score(total, brevity=lambda c, r: 0.0):
-            "what is too short costs nothing: the brevity penalty is exp(1 - r/c), where c < r",
-        score(total, brevity=lambda c, r: 1 - c / r):
-            "the brevity penalty is upside down: want exp(1 - reference length / written length)",
-        score(total, brevity=lambda c, r: r / c - 1):
-            "the brevity penalty has the wrong sign: too short must cost, here it pays",
-        100 * penalty * sum(total[n] / total[n + 4] for n in range(4)) / 4:
-            "this is the arithmetic mean of the precisions; want the geometric one, by logarithms",
-        100 * penalty * math.prod(shares) ** 0.25:
-            "the precisions are averaged over sentences: add up matches and totals first",
-        score(turned): "hypotheses and references are swapped",
-        right / 100: "this is right on a scale of 0 to 1; want 0 to 100",
-        score(total, (1.0,)): "only single words are counted; use the orders 1, 2, 3 and 4",
-        score(total, (1 / 3,) * 3): "only the orders 1 to 3 are counted; use 1, 2, 3 and 4",
-        score(total, (1.0,) * 4):
-            "the precisions are multiplied but no root is taken: each weighs 1/4 in the exponent",
-        score(total, (0.25 / math.log(2),) * 4, lambda c, r: 1 - r / c):
-            "log2 and exp do not undo each other: use math.log",
-    }
-    value = want_number(call(answer, SHORT, REFERENCES), "the score")
-    for number, message in wrong.items():
-        if math.isclose(value, number, rel_tol=1e-6):
-            raise Mistake(message)
-    if not math.isclose(value, right, rel_tol=1e-6):
-        raise Mistake(f"got {value:.2f}, want {right:.2f}: brevity penalty times the geometric "
-                      "mean of the four clipped precisions, times 100")
-    long = [sum(column) for column in zip(*counts_of(LONG, REFERENCES))]
-    value = want_number(call(answer, LONG, REFERENCES), "the score")
-    if math.isclose(value, score(long, brevity=lambda c, r: 1 - r / c), rel_tol=1e-6):
-        raise Mistake("what is longer than the reference gets a bonus: the penalty is at most 1")
-    if math.isclose(value, score(long, brevity=lambda c, r: min(0, 1 - c / r)), rel_tol=1e-6):
-        raise Mistake("the length penalty also falls on what is too long; the precisions do that")
-    if not math.isclose(value, score(long), rel_tol=1e-6):
-        raise Mistake(f"on hypotheses longer than the references: got {value:.2f}, want "
-                      f"{score(long):.2f}")
-    value = want_number(call(answer, [["a", "b", "x", "c", "d"]], [["a", "b", "c", "d"]]),
-                        "the score")
-    if value > 0:
-        raise Mistake(f"no run of three matches, so the score is 0, got {value:.2f}: something is "
-                      "added to the counts in secret; smoothing has to be said aloud")
-    if want_number(call(answer, [["a", "b"]], [["a", "b"]]), "the score") != 0:
-        raise Mistake("two words hold no run of four: without smoothing the score is 0")
-    return "The corpus is counted as one long text."
-
-
-def step(total: Tensor, ended: Tensor, log_p: Tensor, largest: bool = True) -> list[Tensor]:
-    """The right step: new totals, parents, words."""
-    vocab_size = log_p.shape[2]
-    candidates = total.masked_fill(ended, float("-inf")).unsqueeze(2) + log_p
-    if not largest:
-        candidates = candidates.masked_fill(candidates.isinf(), float("inf"))
-    total, best = candidates.flatten(1).topk(total.shape[1], largest=largest)
-    return [total, best // vocab_size, best % vocab_size]
-
-
-def equal(result: list[Tensor], expected: list[Tensor]) -> bool:
-    """Whether totals, parents and words agree."""
-    return all(same(a, b, 1e-4) for a, b in zip(result, expected))
+# ---- 6.1 ----
 
 
 @exercise("6.1")
-def check_beam_step(answer) -> Verdict:
-    """Judge a function of (total, ended, log_p) that returns totals, parents and words."""
-    batch, beam_size, vocab_size = 2, 3, 5
+def check_beam_step(answer) -> str:
+    """The best children of each sentence; totals of -2000; sentences with few children or none."""
+    if not callable(answer):
+        call(answer)
+    p = (3 * torch.randn(2, 3, 5)).log_softmax(-1)
     total = torch.tensor([[-0.2, -1.1, -1.3], [-3.1, -0.9, -3.4]])
-    ended = torch.tensor([[True, False, False], [False, False, False]])
-    log_p = (1.5 * torch.randn(batch, beam_size, vocab_size)).log_softmax(-1)
-    result = call(answer, total, ended, log_p)
-    if not isinstance(result, tuple | list) or len(result) != 3:
-        raise Mistake("return three tensors: the new totals, the parents, the words")
-    names = ("totals", "parents", "words")
-    for part, name in zip(result, names):
-        if not isinstance(part, Tensor):
-            raise Mistake(f"the {name} must be a tensor, got {type(part).__name__}")
-        if part.numel() == beam_size and batch * beam_size != part.numel():
-            raise Mistake("the sentences compete with each other: keep beam_size beginnings for "
-                          "EACH sentence, topk along dim=1")
-        want_tensor(part, (batch, beam_size), f"(batch, beam_size) for the {name}")
-    result, right = list(result), step(total, ended, log_p)
-    if result[1].is_floating_point() or result[2].is_floating_point():
-        raise Mistake("parents and words are row numbers, so whole numbers: divide with //")
-    nobody = torch.zeros_like(ended)
-    if result[0].isnan().any():
-        raise Mistake("the totals hold nan: add logarithms, and hide what has ended with -inf")
-    if same(result[0].sort().values[0], total[0].sort().values):
-        raise Mistake("everything stands still because one beginning has ended: the open ones go "
-                      "on")
-    if equal(result, step(total, nobody, log_p)):
-        raise Mistake("a beginning that has ended is continued: set its total to -inf first")
-    if equal(result, step(torch.zeros_like(total), ended, log_p)):
-        raise Mistake("the totals so far are ignored: add them to log_p before you compare")
-    if same(result[0], right[0].exp(), 1e-4):
-        raise Mistake("these are probabilities: return log-probabilities, the product underflows")
-    if equal(result, step(total, ended, log_p, largest=False)):
-        raise Mistake("these are the WORST beginnings: take the largest totals")
-    open_total = total.masked_fill(ended, float("-inf"))
-    one_each = open_total + log_p.amax(2)
-    if same(result[0].sort().values, one_each.sort().values, 1e-4):
-        raise Mistake("each beginning keeps one child: all children of a sentence must compete, "
-                      "so that one may have several")
-    if same(result[0], right[0], 1e-4):
-        best = right[1] * vocab_size + right[2]
-        if same(result[1], right[2], 0) and same(result[2], right[1], 0):
-            raise Mistake("parents and words are exchanged")
-        if same(result[1], best % vocab_size, 0):
-            raise Mistake("a flat number is parent * vocab_size + word: the parent is the quotient")
-        if same(result[1], best // beam_size, 0):
-            raise Mistake("divided by beam_size: one beginning has vocab_size children")
-        if not same(result[1], right[1], 0) and same(result[2], right[2], 0):
-            raise Mistake("the parents are wrong: say which beginning, 0 to beam_size - 1, is "
-                          "continued, counted anew in each sentence")
-        if same(result[1], right[1], 0) and not same(result[2], right[2], 0):
-            raise Mistake("the words are wrong: want the number of the word, 0 to vocab_size - 1")
-    elif same(result[0].sort().values, right[0].sort().values, 1e-4):
-        raise Mistake("the right beginnings, but not the best first: topk sorts them")
-    whole = (open_total.unsqueeze(2) + log_p).flatten().topk(batch * beam_size).values
-    if same(result[0].flatten(), whole, 1e-4):
-        raise Mistake("all sentences share one list, so the result depends on the batch: topk "
-                      "along dim=1, after flatten(1)")
-    if not equal(result, right):
-        raise Mistake("not the best children: add total (batch, beam_size, 1) to log_p, flatten "
-                      "the last two axes, topk")
-    far = call(answer, total - 2000, ended, log_p)
-    if not equal(list(far), step(total - 2000, ended, log_p)):
-        raise Mistake("at a total of -2000 the choice breaks: e to that power is 0; add "
-                      "logarithms instead of multiplying probabilities")
-    alone = call(answer, total[1:], ended[1:], log_p[1:])
-    if not equal(list(alone), [part[1:] for part in right]):
-        raise Mistake("alone in its batch, a sentence gets another result: keep sentences apart")
-    total = torch.tensor([[0.0, float("-inf")]])    # before the first word: one beginning, <bos>
-    ended, log_p = torch.zeros(1, 2).bool(), (1.5 * torch.randn(1, 2, 9)).log_softmax(-1)
-    if not equal(list(call(answer, total, ended, log_p)), step(total, ended, log_p)):
-        raise Mistake("with another beam_size and vocab_size, 2 and 9, the result is wrong: take "
-                      "both from log_p.shape, and let a total of -inf stay out")
-    return "Children compete within their sentence, by their whole log-probability."
+    ended = torch.tensor([[True, False, False], [False, False, True]])
+    all_ended = torch.tensor([[True, True, True], [False, True, False]])
+    start = torch.tensor([[0.0, NEVER], [0.0, NEVER], [0.0, NEVER], [0.0, NEVER]])
+    wide, four = (3 * torch.randn(4, 2, 9)).log_softmax(-1), torch.zeros(4, 2).bool()
+    few, one = (3 * torch.randn(1, 4, 2)).log_softmax(-1), torch.tensor([[1, 1, 0, 1]]).bool()
+    first = case("2 sentences, 3 beginnings, 5 words", total, ended, p)
+    agree(comparable(answer), comparable(beam_step), [
+        first,
+        case("nobody ended", total, torch.zeros_like(ended), p),
+        case("one sentence alone in its batch", total[1:], ended[1:], p[1:]),
+        case("one beginning for each sentence", total[:, 1:2], ended[:, 1:2], p[:, 1:2]),
+        case("the start, where only <bos> is open", start, four, wide,
+             hint="a total of -inf stays out"),
+        case("totals of -2000", total - 2000, ended, p, hint="e to that power is 0: add "
+             "logarithms instead of multiplying probabilities"),
+        case("totals of -20000", total - 20000, ended, p, hint="what has ended gets -inf: any "
+             "other number may be larger than an open total"),
+        case("a sentence of which all beginnings have ended", total, all_ended, p,
+             hint="it has no children: its new totals are all -inf"),
+        case("fewer children than places", few[..., 0] - 1, one, few,
+             hint="the places that stay empty have a total of -inf"),
+        as_dtype(first, torch.float64, "the first numbers as float64"),
+    ], beam_mistakes(), gradients=False, float64=False, axes={
+        "totals": ("sentence", "place"), "parents": ("sentence", "place"),
+        "words": ("sentence", "place"), "total": ("sentence", ""), "ended": ("sentence", ""),
+        "log_p": ("sentence", "", "")},
+        advice="Add total (batch, beam_size, 1) to log_p, flatten the last two axes, topk")
+    return "Children compete within their sentence, by their whole log-probability"
 
 
-# (probabilities of all sentences up to three words, what a narrow search finds)
-WORLDS = [
-    ({("<eos>",): 0.22, ("b", "<eos>"): 0.04, ("a", "<eos>"): 0.27, ("a", "b", "<eos>"): 0.25,
-      ("a", "b", "b"): 0.22}, ("a", "b", "b")),
-    ({("<eos>",): 0.2, ("b", "<eos>"): 0.28, ("b", "a", "<eos>"): 0.26, ("a", "<eos>"): 0.03,
-      ("a", "a", "<eos>"): 0.23}, ("a", "a", "<eos>")),
-]
+def comparable(step: Callable) -> Callable:
+    """A step with what is left open made equal.
+
+    A place without a child has a total of -inf: any parent and word that exist will do there.
+    Totals may be float32, as those of the lesson's models are, also where float64 comes in.
+    """
+
+    @functools.wraps(step)
+    def compared(*given, **named):
+        result = step(*given, **named)
+        log_p = named["log_p"] if named else given[2]
+        is_three = isinstance(result, tuple | list) and len(result) == 3
+        if not is_three or not all(isinstance(part, Tensor) for part in result):
+            return result
+        totals, *places = result
+        if totals.dtype == torch.float64:
+            totals = totals.float()
+        if all(part.shape == totals.shape for part in places):
+            empty = totals == NEVER
+            places = [part.masked_fill(empty & (part >= 0) & (part < size), 0)
+                      for part, size in zip(places, log_p.shape[1:])]
+        return totals, *places
+
+    return compared
 
 
-def winner(everything: dict, length_penalty: float, sign: int = 1) -> tuple:
-    """The sentence with the best log p / length ** length_penalty."""
-    return max(everything, key=lambda s: sign * everything[s] / len(s) ** length_penalty)
+def children(total: Tensor, ended: Tensor, log_p: Tensor, never: float = NEVER) -> Tensor:
+    """The sums of all children, (batch, beam_size, vocab_size)."""
+    return total.masked_fill(ended, never).unsqueeze(-1) + log_p
+
+
+def best_of(sums: Tensor, largest: bool = True) -> tuple:
+    """The best of these children, for each sentence."""
+    totals, flat = sums.flatten(1).topk(sums.shape[1], largest=largest)
+    return totals, flat // sums.shape[2], flat % sums.shape[2]
+
+
+def beam_mistakes() -> list[tuple[Callable, str]]:
+    """A step with one thing wrong, and what to say then."""
+
+    def then(change):
+        """The right result, changed: gets totals, parents, words, beam_size, vocab_size."""
+        return lambda total, ended, log_p: change(
+            *best_of(children(total, ended, log_p)), *log_p.shape[1:])
+
+    def one_list(total, ended, log_p):
+        totals, flat = children(total, ended, log_p).flatten().topk(total.numel())
+        flat = flat.view_as(total)
+        size = log_p.shape[2]
+        return totals.view_as(total), flat // size % total.shape[1], flat % size
+
+    def short_list(total, ended, log_p):
+        totals, flat = children(total, ended, log_p).flatten().topk(total.shape[1])
+        return totals, flat // log_p.shape[2], flat % log_p.shape[2]
+
+    def one_each(total, ended, log_p):
+        totals, words = children(total, ended, log_p).max(2)
+        totals, parents = totals.sort(1, descending=True)
+        return totals, parents, words.gather(1, parents)
+
+    def multiplied(total, ended, log_p):
+        totals, *places = best_of(children(total, ended, log_p).exp())
+        return totals.log(), *places
+
+    def still(total, ended, log_p):
+        totals, *places = best_of(children(total, ended, log_p))
+        return torch.where(ended.any(1, keepdim=True), total, totals), *places
+
+    known = [
+        (lambda t, e, p: best_of(children(t, e & False, p)), "a beginning that has ended is "
+         "continued: set its total to -inf first"),
+        (lambda t, e, p: best_of(children(t, ~e, p)), "`ended` is turned round: True means that "
+         "the beginning has no children"),
+        (lambda t, e, p: best_of(children(t, e, p, 0.0)), "what has ended gets a total of 0, the "
+         "best there is: set it to -inf"),
+        (lambda t, e, p: best_of(children(torch.zeros_like(t), e, p)), "the totals so far are "
+         "ignored: add them to log_p before you compare"),
+        (lambda t, e, p: best_of(children(-t, e, p)), "the totals so far are subtracted: add them"),
+        (lambda t, e, p: best_of(children(t, e, p), largest=False), "these are the WORST "
+         "beginnings: take the largest totals"),
+        (then(lambda t, a, w, k, v: (t.exp(), a, w)), "these are probabilities: return "
+         "log-probabilities, the product underflows"),
+        (multiplied, "probabilities are multiplied: e to the power of -2000 is 0. Add logarithms"),
+        (still, "everything stands still because one beginning has ended: the open ones go on"),
+        (one_each, "each beginning keeps one child: all children of a sentence must compete, so "
+         "that one may have several"),
+        (one_list, "all sentences share one list, so the result depends on the batch: topk along "
+         "dim=1, after flatten(1)"),
+        (short_list, "the sentences compete with each other: keep beam_size beginnings for EACH "
+         "sentence, topk along dim=1"),
+        (then(lambda t, a, w, k, v: (t, w, a)), "parents and words are exchanged"),
+        (then(lambda t, a, w, k, v: (t, w, w)), "a flat number is parent * vocab_size + word: the "
+         "parent is the quotient, not the remainder"),
+        (then(lambda t, a, w, k, v: (t, (a * v + w) // k, w)), "the parents are divided by "
+         "beam_size: one beginning has vocab_size children"),
+        (then(lambda t, a, w, k, v: (t, (a * v + w) // k, (a * v + w) % k)), "the flat number is "
+         "divided by beam_size: one beginning has vocab_size children"),
+        (then(lambda t, a, w, k, v: (t, a + k * torch.arange(len(a))[:, None], w)), "the parents "
+         "are counted through the whole batch: count them anew in each sentence, from 0"),
+        (then(lambda t, a, w, k, v: (t, a, a * v + w)), "the words are flat numbers: want the "
+         "number of the word, the remainder by vocab_size"),
+        (then(lambda t, a, w, k, v: (t.flip(1), a.flip(1), w.flip(1))), "the right beginnings, but "
+         "not the best first: topk sorts them"),
+        (then(lambda t, a, w, k, v: (t, a.float(), w)), "the parents are float numbers, which "
+         "cannot pick rows: divide with //"),
+        (then(lambda t, a, w, k, v: (t, (a * v + w) / v, w)), "the parents are no whole numbers, "
+         "so they cannot pick rows: divide with //"),
+    ]
+    return [(comparable(wrong), words) for wrong, words in known]
+
+
+# ---- 6.2 ----
+
+
+@exercise("6.2")
+def check_clipped_matches(answer) -> str:
+    """Repeated words, longer n-grams, their order and their borders, sentences without any."""
+
+    def of(words: str, hypothesis: str, reference: str, n: int, hint: str = ""):
+        return case(f"{words}, n = {n}", hypothesis.split(), reference.split(), n, hint=hint)
+
+    agree(answer, clipped_matches, [
+        of("'the the the cat' against 'sat the cat the dog'", "the the the cat",
+           "sat the cat the dog", 1),
+        of("the same two", "the the the cat", "sat the cat the dog", 2),
+        of("'a b c d' against 'b a d c'", "a b c d", "b a d c", 2,
+           hint="an n-gram is its words in their order"),
+        of("'x y x y x y' against 'x y x y z'", "x y x y x y", "x y x y z", 3),
+        of("'ab c d' against 'a bc d'", "ab c d", "a bc d", 2,
+           hint="keep words apart: a tuple does so"),
+        of("a short reference with a capital letter", "a b a b c d e", "A b c", 2),
+        of("a long n-gram", "a b c d e f a b c d e", "x a b c d e a b c d e", 5),
+        of("the whole sentence", "a b c d", "a b c d", 4),
+        of("one word", "the", "sat the cat", 3, hint="it has no n-gram so long: 0 and 0"),
+        of("nothing written", "", "the cat", 1, hint="nothing written has no n-gram: 0 and 0"),
+        of("an empty reference", "the cat", "", 1),
+    ], gram_mistakes(), axes={"matches": (), "total": ()}, advice="That is for 'the the the cat' "
+        "against 'sat the cat the dog', n = 1")
+    return "Repeating a good word no longer pays"
+
+
+def gram_mistakes() -> list[tuple[Callable, str]]:
+    """A way to count that is wrong, and what to say then."""
+
+    def by(cut):
+        """Clipped matches of other n-grams."""
+
+        def count(hypothesis, reference, n):
+            written, wanted = Counter(cut(hypothesis, n)), Counter(cut(reference, n))
+            return (written & wanted).total(), written.total()
+
+        return count
+
+    def grams(words, n):
+        return [tuple(words[i : i + n]) for i in range(len(words) - n + 1)]
+
+    def unclipped(h, r, n):
+        return sum(g in grams(r, n) for g in grams(h, n)), len(grams(h, n))
+
+    missing = "the last n-gram is missing: there are len(tokens) - n + 1 of them"
+    return [
+        (unclipped, "no clipping: in the first example 'the' stands 2 times in the reference, so "
+         "only 2 of 3 may count"),
+        (by(lambda t, n: set(grams(t, n))), "this counts different n-grams, as a set: one that "
+         "comes twice counts twice"),
+        (lambda h, r, n: (len(set(grams(h, n)) & set(grams(r, n))), len(grams(h, n))), "the "
+         "matches are a set but the total is not: an n-gram may match as often as the reference "
+         "has it"),
+        (lambda h, r, n: clipped_matches(r, h, n), "the total counts the reference: it counts "
+         "what was WRITTEN. Are the two swapped?"),
+        (lambda h, r, n: (sum(map(tuple.__eq__, grams(h, n), grams(r, n))), len(grams(h, n))),
+         "n-grams are compared place by place: one may stand anywhere in the reference"),
+        (lambda h, r, n: (sum(a == b for a, b in zip(h, r)), len(h)), "words are compared place "
+         "by place; an n-gram may stand anywhere in the reference"),
+        (lambda h, r, n: clipped_matches(h, r, 1), "n is not used: compare runs of n "
+         "neighbouring words"),
+        (lambda h, r, n: (clipped_matches(h, r, n)[0], len(h)), "the total counts words: for n = "
+         "2 a sentence has one n-gram fewer than words"),
+        (by(lambda t, n: grams(t, n)[:-1]), missing),
+        (by(lambda t, n: grams(t[: len(t) - (n > 1)], n)), missing),
+        (by(lambda t, n: grams(t, n)[1:]), "the first n-gram is missing: they start at place 0"),
+        (by(lambda t, n: [tuple(t[i : i + n]) for i in range(len(t))]), "the end of the sentence "
+         "is cut into runs shorter than n: stop n - 1 words earlier"),
+        (by(lambda t, n: [tuple(t[i : i + n]) for i in range(0, len(t) - n + 1, n)]), "the "
+         "n-grams do not overlap: one starts at each word"),
+        (by(lambda t, n: list(itertools.combinations(t, n))), "the words of an n-gram must be "
+         "neighbours, in their order"),
+        (by(lambda t, n: [g for m in range(1, n + 1) for g in grams(t, m)]), "the shorter n-grams "
+         "are counted too: want those of length n only"),
+        (by(lambda t, n: [frozenset(g) for g in grams(t, n)]), "'a b' is found in 'b a': an "
+         "n-gram is its words in their order"),
+        (by(lambda t, n: [tuple(sorted(g)) for g in grams(t, n)]), "'a b' is found in 'b a': an "
+         "n-gram is its words in their order"),
+        (by(lambda t, n: ["".join(g) for g in grams(t, n)]), "joined without a space, 'ab c' "
+         "equals 'a bc': keep the words apart, a tuple does so"),
+        (lambda h, r, n: clipped_matches(h, r, n)[::-1], "the two numbers are exchanged: matches "
+         "first, then the total"),
+        (lambda h, r, n: clipped_matches(h, r, n)[0], "return two numbers, matches and total: a "
+         "corpus adds up both, and divides once"),
+        (lambda h, r, n: (lambda a, b: a / b if b else 0.0)(*clipped_matches(h, r, n)), "this is "
+         "the share: return two numbers, matches and total. A corpus adds up both, divides once"),
+        (lambda h, r, n: ((ngram_counts(h, n) | ngram_counts(r, n)).total(), len(grams(h, n))),
+         "it takes the larger of the two counts: want the smaller"),
+    ]
+
+
+# ---- 6.3 ----
+
+
+def split_all(*sentences: str) -> list[list[str]]:
+    """The words of each sentence."""
+    return [sentence.split() for sentence in sentences]
+
+
+REFERENCES = split_all("a b c d e f g h i", "k l m n o p q", "r s t u v w x y z a b c")
+SHORT = split_all("a b c d e x g", "k l m n o", "s t u v w x r y z a")
+LONG = split_all("a b c d e f g h h i", "j k l m n o p q", "r s t u v w x y z a b c c")
+# one sentence too short, one too long: who weighs sentence by sentence gets something else
+MIXED = split_all("a b c d e", "k l m n o p q x y", "r s t u v w x y z")
+
+
+@exercise("6.3")
+def check_corpus_bleu(answer) -> str:
+    """Short, long, mixed and empty sentences; orders without a match or without an n-gram."""
+    said = "smoothing has to be said aloud"
+    agree(answer, plain_bleu, [
+        case("hypotheses shorter than the references", SHORT, REFERENCES),
+        case("hypotheses longer than the references", LONG, REFERENCES),
+        case("some shorter, some longer", MIXED, REFERENCES),
+        case("words that come again and again", split_all("a b c d a b c d a b c d"),
+             split_all("a b c d e f g h"), hint="clip the counts in each sentence"),
+        case("equal sentences", REFERENCES, REFERENCES),
+        case("as many words, and one of them wrong", split_all("a b c d e f x h"),
+             split_all("a b c d e f g h")),
+        case("a sentence of two words among others", [*SHORT, ["u", "v"]],
+             [*REFERENCES, ["u", "w"]], hint="a sentence without a match adds 0 to the counts; "
+             "only the sums are divided"),
+        case("an empty sentence among others", [*SHORT, []], [*REFERENCES, ["u", "w"]],
+             hint="a sentence without n-grams adds 0 to the counts"),
+        case("no run of four that matches", split_all("a b c x d e f y"), split_all(
+            "a b c d e f g"), hint=f"the score is 0 then; {said}"),
+        case("no run of three that matches", split_all("a b x c d"), split_all("a b c d"),
+             hint=f"the score is 0 then; {said}"),
+        case("two words, written rightly", [["a", "b"]], [["a", "b"]],
+             hint="two words hold no run of four, so there is no match: the score is 0"),
+        case("nothing written at all", [[], []], split_all("a b", "c"),
+             hint="no order has a match: the score is 0, before anything is divided"),
+        case("no word that matches", split_all("x y x y x"), split_all("a b c d e")),
+    ], bleu_mistakes(), axes={"the score": ()}, advice="Want the brevity penalty times the "
+        "geometric mean of the four clipped precisions, times 100")
+    return "The corpus is counted as one long text"
+
+
+def plain_bleu(hypotheses, references) -> float:
+    """Corpus BLEU without smoothing."""
+    return corpus_bleu(hypotheses, references, smooth=False)
+
+
+def penalty(written: int, wanted: int) -> float:
+    """The logarithm of the brevity penalty."""
+    return min(0.0, 1 - wanted / written)
+
+
+def bleu_mistakes() -> list[tuple[Callable, str]]:
+    """A score with one thing wrong, and what to say then."""
+
+    def score(h, r, brevity=penalty, weights=(0.25,) * 4, mean=None, count=clipped_matches):
+        pairs = [[count(a, b, n + 1) for a, b in zip(h, r)] for n in range(len(weights))]
+        sums = [tuple(map(sum, zip(*order))) for order in pairs]
+        if not all(matches for matches, _ in sums):
+            return 0.0
+        shares = [matches / total for matches, total in sums]
+        precision = mean(shares, pairs) if mean else math.exp(
+            sum(w * math.log(share) for w, share in zip(weights, shares)))
+        return 100 * math.exp(brevity(sum(map(len, h)), sum(map(len, r)))) * precision
+
+    def wrong(**parts):
+        return lambda h, r: score(h, r, **parts)
+
+    def unclipped(a, b, n):
+        wanted = ngram_counts(b, n)
+        return sum(c for g, c in ngram_counts(a, n).items() if g in wanted), max(len(a) - n + 1, 0)
+
+    def by_sentence(shares, pairs):
+        each = [[a / b if b else 0.0 for a, b in order] for order in pairs]
+        return math.prod(sum(order) / len(order) for order in each) ** 0.25
+
+    def of_sentences(h, r):
+        penalties = [math.exp(penalty(len(a), len(b))) if a else 0.0 for a, b in zip(h, r)]
+        whole = score(h, r, brevity=lambda c, r: 0.0)
+        return whole * sum(penalties) / len(penalties)
+
+    def added(extra):
+        def mean(shares, pairs):
+            sums = [tuple(map(sum, zip(*order))) for order in pairs]
+            return math.prod((a + extra) / (b + extra) for a, b in sums) ** 0.25
+
+        return mean
+
+    secret = "something is added to the counts in secret; smoothing has to be said aloud"
+    return [
+        (lambda h, r: sum(score([a], [b]) for a, b in zip(h, r)) / len(h), "this is the mean of "
+         "the sentences' scores: add up the counts of all sentences, divide once"),
+        (wrong(weights=(0.5, 0.25, 0.125, 0.0625)), "the four orders weigh 1/2, 1/4, 1/8, 1/16; "
+         "each has the weight 1/4"),
+        (wrong(brevity=lambda c, r: 0.0), "what is too short costs nothing: the brevity penalty "
+         "is exp(1 - r/c), where c < r"),
+        (wrong(brevity=lambda c, r: min(0.0, 1 - c / r)), "c and r are exchanged in the brevity "
+         "penalty: it falls on what is too long. Want exp(1 - r/c), where c < r"),
+        (wrong(brevity=lambda c, r: 1 - c / r), "the brevity penalty is upside down: want "
+         "exp(1 - reference length / written length)"),
+        (wrong(brevity=lambda c, r: 1 - c / r if c < r else 0.0), "the brevity penalty is upside "
+         "down and pays for what is too short: want exp(1 - r/c)"),
+        (wrong(brevity=lambda c, r: r / c - 1), "the brevity penalty has the wrong sign: too "
+         "short must cost, here it pays"),
+        (wrong(brevity=lambda c, r: max(0.0, r / c - 1)), "the brevity penalty has the wrong "
+         "sign: too short must cost, here it pays"),
+        (wrong(brevity=lambda c, r: 1 - r / c), "what is longer than the reference gets a bonus: "
+         "the penalty is at most 1"),
+        *((wrong(brevity=lambda c, r, long=long: 1 - r / c if c < r else long(c, r)), "the length "
+           "penalty also falls on what is too long; the precisions do that")
+          for long in (lambda c, r: 1 - c / r, lambda c, r: r / c - 1)),
+        (wrong(brevity=lambda c, r: min(math.log(c / r), 0.0)), "the brevity penalty is c/r: want "
+         "exp(1 - r/c)"),
+        (of_sentences, "each sentence has a brevity penalty of its own: want one, from all words "
+         "of the corpus"),
+        (wrong(mean=lambda shares, pairs: sum(shares) / 4), "this is the arithmetic mean of the "
+         "precisions; want the geometric one, by logarithms"),
+        (wrong(mean=by_sentence), "the precisions are averaged over sentences: add up matches and "
+         "totals first"),
+        (lambda h, r: score(r, h), "hypotheses and references are swapped"),
+        (lambda h, r: score(h, r) / 100, "this is right on a scale of 0 to 1; want 0 to 100"),
+        (wrong(weights=(1.0,)), "only single words are counted; use the orders 1, 2, 3 and 4"),
+        (wrong(weights=(0.5,) * 2), "only the orders 1 and 2 are counted; use 1, 2, 3 and 4"),
+        (wrong(weights=(1 / 3,) * 3), "only the orders 1 to 3 are counted; use 1, 2, 3 and 4"),
+        (wrong(weights=(0.2,) * 5), "the order 5 is counted too; use 1, 2, 3 and 4"),
+        (wrong(weights=(1.0,) * 4), "the precisions are multiplied but no root is taken: each "
+         "weighs 1/4 in the exponent"),
+        (wrong(weights=(0.25 / math.log(2),) * 4), "log2 and exp do not undo each other: use "
+         "math.log"),
+        (wrong(count=unclipped), "the matches are not clipped: an n-gram counts at most as often "
+         "as its reference has it"),
+        (lambda h, r: score(*([list(itertools.chain(*words))] for words in (h, r))),
+         "the sentences are glued together: n-grams must not reach over the end of a sentence, nor "
+         "match in another one"),
+        (lambda h, r: round(score(h, r)), "the score is rounded: return it as it is"),
+        (lambda h, r: round(score(h, r), 2), "the score is rounded: return it as it is"),
+        (corpus_bleu, secret),
+        *((wrong(mean=added(extra)), secret) for extra in (1, 0.5, 0.1)),
+    ]
+
+
+# ---- 6.4 ----
+
+# what a search gets wrong: a function of (everything, the best at this penalty, length_penalty)
+SEARCHES: dict[str, Callable] = {
+    "a correct search": lambda all_of, alpha: ranked(all_of, alpha)[0],
+    "a search that returns the worst sentence": lambda all_of, alpha: ranked(all_of, alpha)[-1],
+    "a search that stops at its first <eos>": lambda all_of, alpha: min(all_of, key=len),
+    "a search that forgets most beginnings": lambda all_of, alpha: ranked(all_of, alpha)[1],
+    "a search that ranks by raw log p": lambda all_of, alpha: ranked(all_of, 0.0)[0],
+    "a search that always divides by the length": lambda all_of, alpha: ranked(all_of, 1.0)[0],
+}
+# log p of sentences; with each penalty another one is the best, and another one comes second
+WORLDS = (
+    {"a b <eos>": -2.95, "<eos>": -1.5, "b <eos>": -2.05, "a <eos>": -2.0, "b a <eos>": -2.9,
+     "a b b": -4.8, "a a b b": -4.25, "b b a b": -4.2},
+    {"x y z <eos>": -4.9, "y <eos>": -2.06, "x <eos>": -2.05, "<eos>": -2.2, "z <eos>": -3.9,
+     "z x <eos>": -2.8, "z y <eos>": -2.81, "y y <eos>": -6.0, "y x z z": -4.12,
+     "y x z <eos>": -4.1, "y x x z": -4.4, "y z x <eos>": -4.3},
+)
+PENALTIES = (1.0, 0.0, 0.5, 2.0)
+
+
+def ranked(everything: dict, length_penalty: float) -> list[tuple]:
+    """All sentences, the best log p / length ** length_penalty first."""
+    return sorted(everything, key=lambda s: everything[s] / len(s) ** length_penalty, reverse=True)
+
+
+def finds_the_best(search, everything, length_penalty) -> bool:
+    """True if the search finds the best of all sentences."""
+    return search(len(everything), length_penalty) == ranked(everything, length_penalty)[0]
 
 
 @exercise("6.4")
-def check_beam_test(answer) -> Verdict:
-    """Judge a test of (search, everything, length_penalty) that tells correct from broken."""
-    judged = {}
-    for probabilities, narrow in WORLDS:
-        everything = {words: math.log(p) for words, p in probabilities.items()}
-        sizes = []
+def check_beam_test(answer) -> str:
+    """One correct search and five broken ones, among few sentences and more."""
+    sizes = []
 
-        def sound(beam_size, length_penalty, all_of=everything, found=narrow, sizes=sizes):
+    def made(all_of, rule):
+        def search(beam_size, length_penalty):
             sizes.append(beam_size)
-            wide = beam_size >= len(all_of)
-            return winner(all_of, length_penalty) if wide else found
+            first, second, *_ = ranked(all_of, length_penalty)
+            found = rule(all_of, length_penalty)
+            return second if found == first and beam_size < len(all_of) else found
 
-        # what a search gets wrong: (search, length penalty at which it must be caught)
-        broken = {
-            "raw": (lambda k, a, e=everything: winner(e, 0), 1.0),
-            "mean": (lambda k, a, e=everything: winner(e, 1), 0.0),
-            "narrow": (lambda k, a, n=narrow: n, 1.0),
-            "first": (lambda k, a, e=everything: min(e, key=len), 1.0),
-            "worst": (lambda k, a, e=everything: winner(e, a, -1), 1.0),
-        }
-        cases = [(("sound", a), sound, a) for a in (0.0, 1.0)]
-        cases += [((name, a), search, a) for name, (search, a) in broken.items()]
-        for name, search, length_penalty in cases:
-            verdict = call(answer, search, everything, length_penalty)
-            if str(getattr(verdict, "dtype", "")).endswith("bool") and verdict.ndim == 0:
-                verdict = bool(verdict)
-            if not isinstance(verdict, bool):
-                raise Mistake(f"return True or False, got {type(verdict).__name__}")
-            judged.setdefault(name, []).append(verdict)
-        if not sizes:
-            raise Mistake("search is never called: ask it for its answer, then judge")
-    if all(map(all, judged.values())):
-        raise Mistake("every search passes, even one that returns the worst sentence: a test must "
-                      "be able to fail")
-    sound_ones = [v for (name, _), v in judged.items() if name == "sound"]
-    if max(sizes) < len(everything) and not all(map(all, sound_ones)):
-        raise Mistake("a correct search fails: its beam is smaller than the search space; give it "
-                      "len(everything) places")
-    if not any(map(any, judged.values())):
-        raise Mistake("no search passes: compare what it returns with one of the sentences of "
-                      "everything")
-    if any(judged["worst", 1.0]):
-        raise Mistake("the worst sentence passes: look for the largest log p, not the smallest")
-    if any(judged["raw", 1.0]) or not all(judged["sound", 1.0]):
-        raise Mistake("at length_penalty 1 the two sides differ: your best sentence has the best "
-                      "raw log p, the search ranks log p / length; use one rule for both")
-    if any(judged["mean", 0.0]) or not all(judged["sound", 0.0]):
-        raise Mistake("at length_penalty 0 nothing is divided: use length ** length_penalty, the "
-                      "number that was given")
-    if any(judged["narrow", 1.0]):
-        raise Mistake("a search that forgets most beginnings passes: only the best sentence may")
-    if any(judged["first", 1.0]):
-        raise Mistake("a search that stops at its first <eos> passes: only the best sentence may")
-    return "It lets the correct search pass and catches five broken ones."
+        return search
+
+    few, more = ({tuple(text.split()): p for text, p in world.items()} for world in WORLDS)
+    verdict = call(answer, made(few, SEARCHES["a correct search"]), few, 1.0)
+    if not sizes:
+        raise Mistake("`search` is never called: want it asked for its answer, then judged")
+    if max(sizes) < len(few) and holds(verdict) is False:
+        raise Mistake(f"a correct search fails: its beam of {max(sizes)} is smaller than the "
+                      f"search space of {len(few)} sentences; give it len(everything) places")
+    agree(answer, finds_the_best, [
+        case(f"{words} among {len(world)} sentences, length_penalty {alpha:g}",
+             made(world, rule), world, alpha,
+             hint="has its beam len(everything) places?" if "correct" in words else "")
+        for world, alpha, (words, rule) in itertools.product(
+            (few, more), PENALTIES, SEARCHES.items())
+    ], verdict_mistakes(), axes={"the verdict": ()}, advice="That is for a correct search, which "
+        "must pass")
+    return "It lets the correct search pass and catches five broken ones"
+
+
+def verdict_mistakes() -> list[tuple[Callable, str]]:
+    """A test with one thing wrong, and what to say then."""
+
+    def judge(rank=lambda p, n, a: p / n**a, penalty=lambda a: a, compare=None):
+        def test(search, everything, length_penalty):
+            found = search(len(everything), penalty(length_penalty))
+            best = max(everything, key=lambda s: rank(everything[s], len(s), length_penalty))
+            return compare(everything, found, best) if compare else found == best
+
+        return test
+
+    return [
+        (lambda *given: True, "every search passes, even one that returns the worst sentence: a "
+         "test must be able to fail"),
+        (lambda *given: False, "no search passes: compare what it returns with one of the "
+         "sentences of everything"),
+        (judge(rank=lambda p, n, a: p), "your best sentence has the best raw log p, but the "
+         "search ranks log p / length ** length_penalty: use one rule for both"),
+        (judge(rank=lambda p, n, a: p / n), "your best sentence is that of log p / length, "
+         "whatever length_penalty is: use length ** length_penalty"),
+        (judge(rank=lambda p, n, a: p / n * a), "log p is divided by the length and multiplied by "
+         "length_penalty: it is an exponent, length ** length_penalty"),
+        (judge(rank=lambda p, n, a: -p / n**a), "the worst sentence passes: look for the largest "
+         "log p, not the smallest"),
+        (judge(penalty=lambda a: 0.0), "the search is asked with length_penalty 0, whatever was "
+         "given: hand length_penalty on"),
+        (judge(penalty=lambda a: 1.0), "the search is asked with length_penalty 1, whatever was "
+         "given: hand length_penalty on"),
+        (judge(compare=lambda e, found, best: len(found) == len(best)), "a sentence of the right "
+         "length passes: only the best sentence may"),
+        (judge(compare=lambda e, found, best: found[0] == best[0]), "a sentence with the right "
+         "first word passes: only the best sentence may"),
+        (judge(compare=lambda e, found, best: found != best), "the verdict is turned round: "
+         "want True if the search finds the best sentence"),
+        (judge(compare=lambda e, found, best: found in e), "a search passes with any sentence of "
+         "`everything`: only the best one may"),
+    ]

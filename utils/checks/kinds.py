@@ -17,6 +17,7 @@ their words say. What is random is judged by its shares, as `judge_dropped` does
 from __future__ import annotations
 
 import copy
+import functools
 import inspect
 import math
 import numbers
@@ -27,8 +28,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from utils.checks.core import Mistake, call, describe, run, unchanged
-from utils.checks.results import TOLERANCE, Axes, difference, far, is_float, nonfinite
+from utils.checks.core import Mistake, call, class_of_module, describe, run, unchanged
+from utils.checks.results import (
+    TOLERANCE,
+    Axes,
+    difference,
+    far,
+    is_float,
+    kind_of,
+    nonfinite,
+)
 from utils.checks.surroundings import random_states, seed_all
 
 
@@ -121,6 +130,37 @@ def forward(module: nn.Module, *given):
     return run(module, given)
 
 
+def only(answer: Callable, place: int, names: Sequence[str]) -> Callable:
+    """One of several results of an answer, so that `agree` can judge them one after another.
+
+    names: of all the results, as the message about a wrong number of them shows.
+    """
+    if not callable(answer):
+        call(answer)
+
+    @functools.wraps(answer, updated=())
+    def part(*given, **named):
+        results = run(answer, given, named)
+        if not isinstance(results, tuple | list) or len(results) != len(names):
+            raise Mistake(f"want {len(names)} results, `return {', '.join(names)}`, got "
+                          f"{kind_of(results)}")
+        return results[place]
+
+    return part
+
+
+def built(answer, *sizes) -> nn.Module:
+    """The module that a learner's class, or a function that makes one, gives for these sizes."""
+    if isinstance(answer, nn.Module):
+        raise Mistake("hand over the class itself, not a module made from it")
+    if isinstance(answer, type) and issubclass(answer, nn.Module):
+        class_of_module(answer)
+    net = call(answer, *sizes)
+    if not isinstance(net, nn.Module):
+        raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    return net
+
+
 class Trial:
     """An answer and what is right, with the names of arguments and axes."""
 
@@ -172,6 +212,9 @@ class Trial:
         place = first(wrong)
         has_many = any(is_float(part) and part.numel() > 9 for part in as_list(answered[place]))
         for function, message in mistakes:
+            at_place = [part[place : place + 1] for part in (cases, answered, wants)]
+            if not self.likeness(function, *at_place)[0][0]:
+                continue                               # most of them end here, which is quicker
             likes = self.likeness(function, cases, answered, wants)
             if not any(is_wrong for _, is_wrong in likes):
                 continue
@@ -271,7 +314,10 @@ class Trial:
         return ""
 
     def stray(self, one: Case, other: Case, name: str, words: str, axis: str) -> tuple[str, str]:
-        """What one change of an argument moves in the answer against the truth: too much, less."""
+        """What one change of an argument moves in the answer against the truth: too much, less.
+
+        Whole numbers are choices, which may or may not stay where what they come from moves.
+        """
         results = [as_list(self.ask(one)), as_list(self.ask(other))]
         wants = [as_list(self.right(one)), as_list(self.right(other))]
         if any(len(part) != len(self.outputs) for part in (*results, *wants)):
@@ -281,13 +327,16 @@ class Trial:
             if not all(isinstance(part, Tensor) for part in (a, b, c, d)) or a.shape != c.shape:
                 continue
             its_axes = self.axes.get(output, ())[-c.dim():]
-            if axis and axis not in its_axes:
+            is_whole = not is_float(c) and c.dtype != torch.bool
+            if is_whole or (axis and axis not in its_axes):
                 continue
             dim = its_axes.index(axis) if axis else None
             moved, must = moves(a, b, dim), moves(c, d, dim)
             where = f" of {output}" if len(self.outputs) > 1 else ""
             if not axis and must and not moved:
                 less = less or f"`{name}` has no part in {output}: another `{name}` gives the same"
+            elif not axis and moved and not must:
+                much = much or f"another `{name}` changes {output}, and must not"
             elif axis and moved - must:
                 place = self.axes[name][-one.args[self.names.index(name)].dim():].index(axis)
                 much = much or (
@@ -342,31 +391,26 @@ class Trial:
         got = pulls(self.by_name(one.args), one.args, self.names)
         if optional and all(pull is None for pull in got.values()):
             return
-        top = max((p.abs().max().item() for p in want.values() if p is not None and p.numel()
-                   and p.isfinite().all()), default=0.0)
         lost: dict[str, list[str]] = {}
-        covered, other, pulled = [], [], set()
+        covered, other = [], []
+        want = {k: p for k, p in want.items() if p is not None and p.numel() and p.isfinite().all()}
+        largest = max((p.abs().max().item() for p in want.values()), default=0.0)
+        pulling = set()
         for key, pull in want.items():
             output, name = key
-            if pull is None or not pull.isfinite().all():
-                continue
-            if not (pull.abs() > 0.1 * TOLERANCE[pull.dtype] * top).any():
-                pull = torch.zeros_like(pull)
-            if pull.any():
-                pulled.add(name)
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
-            if pull.any() and not found.any():
+            rounding = TOLERANCE[pull.dtype] * largest
+            pulling |= {name} if (pull.abs() > rounding).any() else set()
+            if name in pulling and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
             elif not found.isfinite().all():
                 covered.append(name)
-            elif not pull.any():
-                if (found.abs() > 100 * TOLERANCE[pull.dtype] * top).any():
-                    other.append(name)
-            elif far(found, pull, 100 * TOLERANCE[pull.dtype]).any():
+            elif (far(found, pull, 100 * TOLERANCE[pull.dtype])
+                  & ~((found - pull).abs() <= rounding)).any():
                 other.append(name)
         if lost:
-            raise Mistake(self.no_gradient(lost, pulled))
+            raise Mistake(self.no_gradient(lost, pulling))
         if covered:
             raise Mistake(f"the values are right for {one.words}, but the gradient at "
                           f"`{covered[0]}` is nan or inf: what is replaced after it arose "
@@ -387,8 +431,10 @@ class Trial:
         parts = {n.split(".")[0] for n in lost if "." in n}
         inside = {p: [n for n in names if n.startswith(f"{p}.")] for p in parts}
         parts = {p for p, n in inside.items() if len(n) > 2 and lost.keys() >= {*n}}
-        found = dict.fromkeys(n.split(".")[0] if n.split(".")[0] in parts else n for n in lost)
-        reached = "any of the arguments" if whole else " and ".join(f"`{n}`" for n in found)
+        found = [*dict.fromkeys(n.split(".")[0] if n.split(".")[0] in parts else n for n in lost)]
+        reached = " and ".join(f"`{n}`" for n in found[:3])
+        reached = "any of the arguments" if whole else reached + (
+            f" and {len(found) - 3} more" if len(found) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
         start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
@@ -484,13 +530,14 @@ def pulls(function: Callable, args: tuple, names: list[str]) -> dict:
         return found
     seed_all(1)
     results = as_list(run(function, args))
+    leaves = {name: leaf for name, leaf in leaves.items() if leaf.requires_grad}    # if not frozen
     draws = torch.Generator().manual_seed(1)
     for place, result in enumerate(results):
         if not is_float(result):
             continue
         weights = torch.randn(result.shape, generator=draws, dtype=torch.float64)
         arrived = [None] * len(leaves)
-        if result.requires_grad:
+        if leaves and result.requires_grad:
             arrived = torch.autograd.grad(
                 (result * weights.to(result.dtype)).sum(), list(leaves.values()),
                 retain_graph=True, allow_unused=True)

@@ -1,8 +1,10 @@
 """The checks of notebook 09: the sinusoid, adding it, turning pairs, a window."""
 
+from __future__ import annotations
+
 import copy
 import math
-from collections.abc import Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -14,32 +16,19 @@ from utils.attention import (
     scaled_dot_product_attention,
     split_heads,
 )
-from utils.checks.core import (
-    Mistake,
-    call,
-    describe,
-    exercise,
-    same,
-    want_finite,
-    want_tensor,
-)
+from utils.checks.core import Mistake, call, describe, exercise
+from utils.checks.kinds import agree, as_dtype, case, forward
+from utils.checks.results import difference
 from utils.transformer import sinusoidal_encoding
-from utils.variants import rotate, window_mask
+from utils.variants import rotary_attention, rotate, window_mask
 
 # All different; no width is 4 or 16, where two wrong formulas can meet.
 BATCH, N_HEADS, SEQ_LEN, D_K = 2, 3, 7, 10
 D_MODEL = N_HEADS * D_K
-EVEN = "d_model must be even"
+NEAR = 1e-4    # an angle of some hundred, computed in float32, has no more digits
 
 
-def name_mistake(result: Tensor, known: Iterable[tuple[Tensor, str]]) -> None:
-    """Raise the message of the first known wrong result that this one equals."""
-    for wrong, message in known:
-        if same(result, wrong):
-            raise Mistake(message)
-
-
-def must_refuse(run, message: str) -> None:
+def must_refuse(run: Callable, message: str) -> None:
     """Make sure that run() raises ValueError."""
     try:
         run()
@@ -50,246 +39,239 @@ def must_refuse(run, message: str) -> None:
     raise Mistake(f"{message}: want ValueError, nothing was raised")
 
 
-def table_from(sine_angle: Tensor, cosine_angle: Tensor | None = None) -> Tensor:
-    """Sine and cosine of (seq_len, d_model / 2) angles, next to each other."""
-    cosine_angle = sine_angle if cosine_angle is None else cosine_angle
-    return torch.stack([sine_angle.sin(), cosine_angle.cos()], dim=-1).flatten(1)
+def gives(answer, other: Callable, *given) -> bool:
+    """Whether an answer gives what another function gives."""
+    try:
+        return not difference(call(answer, *given), other(*given), ["the result"], {}, NEAR)
+    except Mistake:
+        return False
 
 
-def in_turns(blocks: Tensor) -> Tensor:
-    """A table of all sines, then all cosines, put in turns."""
-    return torch.stack(blocks.chunk(2, dim=-1), dim=-1).flatten(-2)
+def to_turns(x: Tensor) -> Tensor:
+    """Put feature i and feature i + width / 2 next to each other."""
+    return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
+
+
+def to_halves(x: Tensor) -> Tensor:
+    """Undo to_turns: all even features, then all odd ones."""
+    return torch.cat([x[..., 0::2], x[..., 1::2]], dim=-1)
+
+
+# ---- 9.1 ----
 
 
 @exercise("9.1")
 def check_sinusoidal_encoding(answer) -> str | None:
-    """Shape, then the formula against its known distortions, then an odd width."""
-    seq_len, d_model = 7, 10
-    table = call(answer, seq_len, d_model)
-    if isinstance(table, Tensor) and tuple(table.shape) == (d_model, seq_len):
-        raise Mistake("the table is (d_model, seq_len): want one row for each position")
-    if isinstance(table, Tensor) and tuple(table.shape) == (1, seq_len, d_model):
-        raise Mistake("the table has a batch axis: want (seq_len, d_model), it broadcasts")
-    if isinstance(table, Tensor) and tuple(table.shape) == (seq_len, d_model // 2):
-        raise Mistake("there are d_model / 2 features: every pair has a sine and a cosine")
-    want_tensor(table, (seq_len, d_model), "(seq_len, d_model)")
-    if not table.is_floating_point():
-        raise Mistake(f"want a table of real numbers, got {table.dtype}")
-    want_finite(table, "sine and cosine of a finite angle are finite. Look at the power")
-    position = torch.arange(seq_len, dtype=torch.float64).unsqueeze(1)
-    pair = torch.arange(d_model // 2, dtype=torch.float64)
-    true = table_from(position / 10000 ** (2 * pair / d_model))
-    remark = None
-    if not same(table, true):
-        if not same(in_turns(table), true):
-            name_mistake(table, sinusoid_slips(position, pair, d_model))
-            name_mistake(in_turns(table), sinusoid_slips(position, pair, d_model))
-            raise_first_difference(table, true)
-        remark = (
-            "All sines stand before all cosines, as in some libraries: it works as well. The "
-            "paper and this course put them in turns, so do not mix two tables"
-        )
-    for other_len, other_width in ((3, 6), (90, 12), (1, 2)):
-        other = call(answer, other_len, other_width)
-        want_tensor(other, (other_len, other_width), "(seq_len, d_model)")
-        other = in_turns(other) if remark else other
-        expected = sinusoidal_encoding(other_len, other_width, torch.float64)
-        if not same(other, expected, 1e-4):
-            raise Mistake(
-                f"right for ({seq_len}, {d_model}), wrong for ({other_len}, {other_width}): use "
-                "seq_len and d_model everywhere"
-            )
-    must_refuse(lambda: answer(5, 7), f"{EVEN}, and for d_model 7 your function must say so")
-    return remark
+    """The table at several sizes, long, wide and small; an odd width. Either order passes."""
+
+    def in_halves(seq_len, d_model):
+        return to_halves(sinusoidal_encoding(seq_len, d_model))
+
+    in_order = not gives(answer, in_halves, 7, 10)
+    agree(answer, sinusoidal_encoding if in_order else in_halves, [
+        case(f"({n}, {d})", n, d, hint=hint) for n, d, hint in (
+            (7, 10, ""), (3, 6, ""), (1, 2, "one position has sine 0 and cosine 1"), (90, 12, ""),
+            (300, 8, ""), (2, 512, ""))
+    ], sinusoid_mistakes(), axes={"the result": ("position", "feature")}, tolerance=NEAR,
+        advice="Feature 2i is the sine of position / 10000^(2i / d_model), feature 2i + 1 the "
+        "cosine of the same angle")
+    for seq_len, d_model in ((5, 7), (3, 1)):
+        must_refuse(lambda n=seq_len, d=d_model: answer(n, d), "d_model must be even, and for "
+                    f"d_model {d_model} your function must say so")
+    return None if in_order else (
+        "All sines stand before all cosines, as in some libraries: it works as well. The paper "
+        "and this course put them in turns, so do not mix two tables")
 
 
-def sinusoid_slips(position: Tensor, pair: Tensor, d_model: int) -> list[tuple[Tensor, str]]:
-    """What comes out when one piece of the formula is wrong, and what to say then."""
-    angle = position / 10000 ** (2 * pair / d_model)
+def table_from(sine_angle: Tensor, cosine_angle: Tensor | None = None) -> Tensor:
+    """Sine and cosine of (seq_len, d_model / 2) angles, next to each other."""
+    cosine_angle = sine_angle if cosine_angle is None else cosine_angle
+    return torch.stack([sine_angle.sin(), cosine_angle.cos()], dim=-1).flatten(1).float()
+
+
+def sinusoid_mistakes() -> list[tuple[Callable, str]]:
+    """A table with one thing wrong, and what to say then."""
     literal = "the fraction 2i/d_model is the whole exponent, and it needs brackets: "
-    return [
-        (table_from(position / 10000 ** (pair / d_model)), "the exponent is i / d_model: pair i "
-         "wants 2i / d_model. arange(0, d_model, 2) is 2i already"),
-        (table_from(position / 10000 ** (4 * pair / d_model)), "the exponent is 4i / d_model: "
+    half_pi = math.pi / 2
+    # from position (seq_len, 1), pair, the right angle and d_model: the angle of the sine, or both
+    angles = [
+        (lambda p, i, a, d: p / 10000 ** (i / d), "the exponent is i / d_model: pair i wants "
+         "2i / d_model. arange(0, d_model, 2) is 2i already"),
+        (lambda p, i, a, d: p / 10000 ** (4 * i / d), "the exponent is 4i / d_model: "
          "arange(0, d_model, 2) is 2i already, do not double it again"),
-        (table_from(position / 10000 ** (2 * pair) / d_model), literal + "yours divides by "
-         "10000^(2i) and then by d_model"),
-        (table_from(position / (10000 ** (2 * pair) / d_model)), literal + "yours divides "
-         "10000^(2i) by d_model, as ** binds tighter than /"),
-        (table_from(position / 10000 ** (2 * pair)), literal + "yours leaves d_model out"),
-        (table_from(position / 10000 * 2 * pair / d_model), "10000 is multiplied by 2i, not "
-         "raised to a power: write 10000 ** (...)"),
-        (table_from(angle, position / 10000 ** ((2 * pair + 1) / d_model)), "the cosine has an "
-         "angle of its own, with 2i + 1: sine and cosine of a pair share one angle"),
-        (table_from(angle, position / 10000 ** (2 * (2 * pair + 1) / d_model)), "the exponent "
-         "counts features, not pairs: features 2i and 2i + 1 share one angle"),
-        (table_from(math.pi / 2 - angle), "sine and cosine are exchanged: the even feature holds "
+        (lambda p, i, a, d: p / 10000 ** (2 * i) / d, literal + "yours divides by 10000^(2i) and "
+         "then by d_model"),
+        (lambda p, i, a, d: p / (10000 ** (2 * i) / d), literal + "yours divides 10000^(2i) by "
+         "d_model, as ** binds tighter than /"),
+        (lambda p, i, a, d: p / 10000 ** (2 * i), literal + "yours leaves d_model out"),
+        (lambda p, i, a, d: p / 10000 * 2 * i / d, "10000 is multiplied by 2i, not raised to a "
+         "power: write 10000 ** (...)"),
+        (lambda p, i, a, d: (a, p / 10000 ** ((2 * i + 1) / d)), "the cosine has an angle of its "
+         "own, with 2i + 1: sine and cosine of a pair share one angle"),
+        (lambda p, i, a, d: (a, p / 10000 ** (2 * (2 * i + 1) / d)), "the exponent counts "
+         "features, not pairs: features 2i and 2i + 1 share one angle"),
+        (lambda p, i, a, d: (p / 10000 ** (4 * i / d), p / 10000 ** (2 * (2 * i + 1) / d)), "the "
+         "exponent counts features, not pairs: features 2i and 2i + 1 share one angle"),
+        (lambda p, i, a, d: half_pi - a, "sine and cosine are exchanged: the even feature holds "
          "the sine. At position 0 a row begins 0, 1"),
-        (table_from((position + 1) / 10000 ** (2 * pair / d_model)), "positions begin at 1: want "
-         "0, so the first row is 0, 1, 0, 1, ..."),
-        (table_from(position * 10000 ** (2 * pair / d_model)), "the position is multiplied by "
-         "the power: divide, so that later pairs turn slower"),
-        (table_from(position / 1000 ** (2 * pair / d_model)), "the base is 1000: want 10000"),
-        (table_from(position / 10000 ** (2 * pair / (d_model - 2))), "the exponent is divided by "
+        (lambda p, i, a, d: (p + 1) / 10000 ** (2 * i / d), "positions begin at 1: want 0, so the "
+         "first row is 0, 1, 0, 1, ..."),
+        (lambda p, i, a, d: p * 10000 ** (2 * i / d), "the position is multiplied by the power: "
+         "divide, so that later pairs turn slower"),
+        (lambda p, i, a, d: p / 1000 ** (2 * i / d), "the base is 1000: want 10000"),
+        (lambda p, i, a, d: p / 10000 ** (2 * i / max(d - 2, 1)), "the exponent is divided by "
          "d_model - 2, which lets the last pair reach 10000: the paper divides by d_model"),
-        (table_from(position / 10000 ** (2 * pair.flip(0) / d_model)), "the pairs run backwards: "
-         "pair 0 turns fastest"),
-        (table_from(position.expand(-1, len(pair))), "all pairs have the same angle, the "
-         "position: divide it by 10000^(2i / d_model)"),
-        (table_from(angle.deg2rad()), "the angle is taken as degrees: want radians as they are"),
-        (table_from(-angle), "the sines have the wrong sign: a minus too many in the angle"),
-        (table_from(angle, math.pi / 2 - angle), "both features of a pair are sines: the second "
-         "is the cosine"),
-        (table_from(math.pi / 2 - angle, angle), "both features of a pair are cosines: the first "
-         "is the sine"),
-        (angle.repeat_interleave(2, dim=-1), "these are the angles: take their sine and cosine"),
+        (lambda p, i, a, d: a.flip(1), "the pairs run backwards: pair 0 turns fastest"),
+        (lambda p, i, a, d: p.expand_as(a), "all pairs have the same angle, the position: divide "
+         "it by 10000^(2i / d_model)"),
+        (lambda p, i, a, d: a.deg2rad(), "the angle is taken as degrees: want radians as they "
+         "are"),
+        (lambda p, i, a, d: -a, "the sines have the wrong sign: a minus too many in the angle"),
+        (lambda p, i, a, d: (a, half_pi - a), "both features of a pair are sines: the second is "
+         "the cosine"),
+        (lambda p, i, a, d: (half_pi - a, a), "both features of a pair are cosines: the first is "
+         "the sine"),
+    ]
+
+    def made(angle, change=lambda table: table):
+        def table(seq_len, d_model):
+            position = torch.arange(seq_len, dtype=torch.float64).unsqueeze(1)
+            pair = torch.arange(d_model // 2, dtype=torch.float64)
+            found = angle(position, pair, position / 10000 ** (2 * pair / d_model), d_model)
+            return change(table_from(*found) if isinstance(found, tuple) else table_from(found))
+
+        return table
+
+    def then(change):
+        return made(lambda p, i, a, d: a, change)
+
+    return [
+        *((made(angle), words) for angle, words in angles),
+        *((made(angle, to_halves), words) for angle, words in angles),
+        (lambda n, d: (sinusoidal_encoding(n, d).T), "the table is (d_model, seq_len): want one "
+         "row for each position"),
+        (then(lambda t: t.unsqueeze(0)), "the table has a batch axis: want (seq_len, d_model), it "
+         "broadcasts"),
+        (then(lambda t: t[:, 0::2]), "there are d_model / 2 features: every pair has a sine and a "
+         "cosine"),
+        (then(lambda t: t[:, 1::2]), "there are d_model / 2 features: every pair has a sine and a "
+         "cosine"),
+        (lambda n, d: (torch.arange(n).unsqueeze(1) / 10000 ** (
+            torch.arange(0, d, 2) / d)).repeat_interleave(2, dim=-1), "these are the angles: take "
+         "their sine and cosine"),
     ]
 
 
-def raise_first_difference(table: Tensor, true: Tensor) -> None:
-    """Say where a table is wrong first, with its number and the wanted one."""
-    wrong = ((table.double() - true).abs() > 1e-5).nonzero()
-    pos, feature = wrong[0].tolist()
-    wave = "sine" if feature % 2 == 0 else "cosine"
-    raise Mistake(
-        f"position {pos}, feature {feature} is {table[pos, feature]:.3f}, want "
-        f"{true[pos, feature]:.3f}: the {wave} of {pos} / 10000^({feature - feature % 2} / "
-        f"{true.size(-1)})"
-    )
+# ---- 9.2 ----
 
 
 @exercise("9.2")
 def check_positions(answer) -> str | None:
     """What is added to which token, where the module keeps it, and where the table ends."""
-    d_model, max_len, seq_len = 10, 12, 5
-    if isinstance(answer, nn.Module):
-        raise Mistake("hand over the class itself, without brackets")
-    module = call(answer, d_model, max_len)
-    if not callable(module):
-        raise Mistake(f"want a class of modules: {type(module).__name__} cannot be called")
-    x = torch.randn(BATCH, seq_len, d_model)
-    first = added(module, x)
-    if not isinstance(module, nn.Module):
-        raise Mistake(f"want a class of nn.Module, got {type(module).__name__}: a module carries "
-                      "its table along")
-    table = sinusoidal_encoding(max_len, d_model)
-    if not same(first, table[:seq_len].expand_as(first)):
-        name_mistake(first, addition_slips(x, table))
-        if (first - first[:, :1]).abs().max() < 1e-5:
-            raise Mistake("all tokens of a sentence get the same vector: want row t for token t")
-        if not same(first[0], first[1]):
-            raise Mistake("the two sentences of the batch get different vectors: token t gets "
-                          "row t in each of them")
-        raise Mistake("what is added is not the sinusoid of positions 0 to seq_len - 1, in order")
-    judge_start(module, table, d_model)
+    max_len, d_model = 12, 10
+    module = made_module(answer, d_model, max_len)
+    x = torch.randn(BATCH, 5, d_model)
+    other = made_module(answer, 6, 40)
+    agree(forward, right_sum, [
+        case("5 tokens from 0", module, x),
+        case("one token", module, torch.randn(3, 1, d_model), 0),
+        case("a batch of one, as long as the table", module, torch.randn(1, max_len, d_model), 0),
+        case("4 tokens from position 3", module, torch.randn(2, 4, d_model), 3),
+        case("2 tokens from position 10, up to the end", module, torch.randn(3, 2, d_model), 10),
+        case("eval mode from 3", copy.deepcopy(module).eval(), x, 3,
+             hint="the mode has no part here"),
+        case("d_model 6 and max_len 40", other, torch.randn(1, 33, 6), 7,
+             hint="use both arguments of __init__"),
+        case("x in float64", module, x.double(), 0, gradients=False),
+        case("max_len left out, which is 256", made_module(answer, 8), torch.randn(1, 256, 8), 0,
+             gradients=False),
+    ], addition_mistakes(), axes={"the result": ("sentence", "token", "feature"),
+        "x": ("sentence", "token", "feature")}, float64=False, tolerance=NEAR,
+        advice="Token t of each sentence gets row start + t of the sinusoid")
+    if (kind := call(module, x).dtype) != x.dtype:
+        raise Mistake(f"x is {x.dtype}, the sum {kind}: keep the table in float32, or every later "
+                      "layer gets the wrong type")
     judge_end(module, max_len, d_model)
-    judge_buffer(module)
-    judge_other_table(answer)
-    learns(x, lambda given: module(given), "the tokens")
+    judge_buffer(module, x)
     return "The table is saved with the model, moved with it, and never trained"
 
 
-def added(module, x: Tensor, *start: int) -> Tensor:
-    """What a module adds to x."""
-    result = call(module, x, *start)
-    if isinstance(result, Tensor) and tuple(result.shape) == (*x.shape[:2], 2 * x.size(-1)):
-        raise Mistake("the position is put beside the token, which doubles d_model: add it")
-    if isinstance(result, Tensor) and tuple(result.shape) == tuple(x.shape[1:]):
-        raise Mistake("these are the rows alone: add them to x and return the sum")
-    result = want_tensor(result, tuple(x.shape), "(batch, seq_len, d_model)")
-    if result.dtype != x.dtype:
-        raise Mistake(f"x is {x.dtype}, the sum {result.dtype}: keep the table in float32, or "
-                      "every later layer gets the wrong type")
-    want_finite(result, "x and the table are finite. Is the table filled?")
-    return (result - x).detach()
+def right_sum(module, x: Tensor, start: int = 0) -> Tensor:
+    """What the module should give."""
+    end = start + x.size(1)
+    return x + sinusoidal_encoding(end, x.size(2), x.dtype)[start:]
 
 
-def addition_slips(x: Tensor, table: Tensor) -> list[tuple[Tensor, str]]:
-    """What a wrong row or a wrong rule adds, and what to say then."""
-    batch, seq_len, d_model = x.shape
-    rows = table[:seq_len]
-    by_batch = table[:batch].unsqueeze(1)
-    found = [
-        (by_batch, "positions follow the batch: sentence b gets row b at every token. "
-         "Want x.size(1) rows, not x.size(0) or len(x)"),
-        (table[seq_len], "all tokens get row seq_len: a colon is missing. table[:, T] picks one "
-         "entry, table[:, :T] the first T"),
-        (table[0], "all tokens get row 0: want one row for each token"),
-        (rows.mean(0), "all tokens get the mean of the rows: want row t for token t"),
-        (table[1 : seq_len + 1], "positions begin at 1: the first token wants row 0"),
-        (rows.flip(0), "the rows run backwards: the first token wants row 0"),
-        (table[-seq_len:], "these are the last rows of the table: want the first seq_len"),
-        (torch.zeros_like(x), "nothing is added: the result is x itself"),
-        (rows - x, "this is the row alone: add it to x"),
-        (x * rows - x, "x is multiplied by the table: add it"),
-        (x * (d_model**0.5 - 1) + rows, "x is multiplied by √d_model here: that belongs to the "
-         "embedding. This module only adds"),
-        (rows / d_model**0.5, "the rows are divided by √d_model: add them as they are"),
-        (in_blocks(rows), "all sines stand before all cosines. Use sinusoidal_encoding of 9.1"),
+def made_module(answer, *sizes: int) -> nn.Module:
+    """What the learner's class makes: it must be a module."""
+    if isinstance(answer, nn.Module):
+        raise Mistake("hand over the class itself, without brackets")
+    module = call(answer, *sizes)
+    if not isinstance(module, nn.Module):
+        cannot = "" if callable(module) else ", which cannot be called"
+        raise Mistake(f"want a class of nn.Module, got {type(module).__name__}{cannot}: a module "
+                      "carries its table along")
+    return module
+
+
+def addition_mistakes() -> list[tuple[Callable, str]]:
+    """A sum with one thing wrong, and what to say then."""
+
+    def adds(rows):
+        """From the whole table, x and start: what is added."""
+
+        def wrong(module, x, start=0):
+            table = sinusoidal_encoding(start + x.size(1) + len(x) + 1, x.size(2), x.dtype)
+            return x + rows(table, x, start)
+
+        return wrong
+
+    def right(t, x, s):
+        return t[s : s + x.size(1)]
+
+    return [
+        (adds(lambda t, x, s: t[: len(x)].unsqueeze(1)), "positions follow the batch: sentence b "
+         "gets row b at every token. Want x.size(1) rows, not x.size(0) or len(x)"),
+        (adds(lambda t, x, s: t[x.size(1)]), "all tokens get row seq_len: a colon is missing. "
+         "table[:, T] picks one entry, table[:, :T] the first T"),
+        (adds(lambda t, x, s: t[s]), "all tokens get row start: want one row for each token"),
+        (adds(lambda t, x, s: right(t, x, 0).mean(0)), "all tokens get the mean of the rows: want "
+         "row t for token t"),
+        (adds(lambda t, x, s: right(t, x, s + 1)), "positions begin at 1: the first token wants "
+         "row start"),
+        (adds(lambda t, x, s: right(t, x, s).flip(0)), "the rows run backwards: the first token "
+         "wants row start"),
+        (adds(lambda t, x, s: right(t, x, 0)), "`start` is ignored: the first token has position "
+         "start. A decoder that is fed one token at a time needs it"),
+        (adds(lambda t, x, s: right(t, x, 0) + s), "`start` is added to the numbers of the rows: "
+         "it is the place where they begin"),
+        (adds(lambda t, x, s: 0), "nothing is added: the result is x itself"),
+        (adds(lambda t, x, s: right(t, x, s) - x), "this is the row alone: add it to x"),
+        (adds(lambda t, x, s: x * right(t, x, s) - x), "x is multiplied by the table: add it"),
+        (adds(lambda t, x, s: x * (x.size(2) ** 0.5 - 1) + right(t, x, s)), "x is multiplied by "
+         "√d_model here: that belongs to the embedding. This module only adds"),
+        (adds(lambda t, x, s: right(t, x, s) / x.size(2) ** 0.5), "the rows are divided by "
+         "√d_model: add them as they are"),
+        (adds(lambda t, x, s: to_halves(right(t, x, s))), "all sines stand before all cosines. "
+         "Use sinusoidal_encoding of 9.1"),
+        (lambda m, x, s=0: torch.cat([x, right_sum(m, x, s) - x], -1), "the position is put "
+         "beside the token, which doubles d_model: add it"),
+        (lambda m, x, s=0: sinusoidal_encoding(s + x.size(1), x.size(2))[s:], "these are the rows "
+         "alone: add them to x and return the sum"),
     ]
-    return [(wrong.expand_as(x), message) for wrong, message in found]
-
-
-def in_blocks(rows: Tensor) -> Tensor:
-    """A table in turns put as all sines, then all cosines."""
-    return torch.cat([rows[:, 0::2], rows[:, 1::2]], dim=-1)
-
-
-def judge_start(module, table: Tensor, d_model: int) -> None:
-    """Another batch and length, and a sentence that begins later."""
-    for batch, seq_len, start in ((3, 1, 0), (1, 12, 0), (2, 4, 3), (3, 2, 10)):
-        x = torch.randn(batch, seq_len, d_model)
-        got = added(module, x, start)
-        if same(got, table[start : start + seq_len].expand_as(got)):
-            continue
-        if start and same(got, table[:seq_len].expand_as(got)):
-            raise Mistake("`start` is ignored: the first token has position start. A decoder that "
-                          "is fed one token at a time needs it")
-        raise Mistake(f"right for 5 tokens from 0, wrong for {seq_len} tokens from {start}: want "
-                      "rows start to start + seq_len - 1")
-
-
-def judge_other_table(answer) -> None:
-    """The same at another d_model and max_len."""
-    module, x = call(answer, 6, 40), torch.randn(1, 33, 6)
-    wrong = "right for d_model 10 and max_len 12, wrong for 6 and 40: use both arguments"
-    try:
-        rows = added(module, x, 7)
-    except Mistake as mistake:
-        raise Mistake(f"{wrong} ({mistake})") from mistake
-    if not same(rows, sinusoidal_encoding(40, 6)[7:].expand_as(x)):
-        raise Mistake(wrong)
-
-
-def learns(x: Tensor, run, what: str) -> None:
-    """Make sure that a gradient comes back through run(x) to x."""
-    x = x.clone().requires_grad_()
-    result = run(x)
-    result = result[0] if isinstance(result, tuple | list) else result
-    if not result.requires_grad:
-        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
-    (slope,) = torch.autograd.grad(result.square().sum(), x, allow_unused=True)
-    if slope is None or not (slope.abs() > 0).any():
-        raise Mistake(f"no gradient comes back to {what}: is there a detach, .data or no_grad?")
 
 
 def judge_end(module, max_len: int, d_model: int) -> None:
     """Beyond the table there is a clear error."""
-    beyond = torch.randn(BATCH, max_len + 1, d_model)
-    must_refuse(lambda: module(beyond), f"{max_len + 1} tokens do not fit a table of {max_len}")
-    must_refuse(
-        lambda: module(beyond[:, :3], max_len - 2),
-        f"3 tokens from position {max_len - 2} leave a table of {max_len}",
-    )
-    must_refuse(
-        lambda: module(beyond[:, :1], max_len),
-        f"one token at position {max_len} leaves a table of {max_len}, and one row too few "
-        "must not broadcast",
-    )
+    for n_tokens, start in ((max_len + 1, 0), (3, max_len - 2), (2, max_len - 1), (1, max_len)):
+        beyond = torch.randn(BATCH, n_tokens, d_model)
+        tokens = "one token" if n_tokens == 1 else f"{n_tokens} tokens"
+        must_refuse(lambda x=beyond, s=start: module(x, s), f"{tokens} from position {start} do "
+                    f"not fit a table of {max_len} rows, and one row too few must not broadcast")
 
 
-def judge_buffer(module: nn.Module) -> None:
-    """The table is a buffer: neither trained nor lost."""
+def judge_buffer(module: nn.Module, x: Tensor) -> None:
+    """The table is a buffer: neither trained nor lost, and it is what forward reads."""
     parameters = list(module.parameters())
     if parameters and not any(p.requires_grad for p in parameters):
         raise Mistake("the table is a frozen parameter: it is not trained, but it is counted as a "
@@ -299,345 +281,376 @@ def judge_buffer(module: nn.Module) -> None:
         raise Mistake("the table is a parameter, so training would change it: register_buffer "
                       "keeps it fixed")
     saved = list(module.state_dict().values())
-    kept = [value for part in module.modules() for value in vars(part).values()]
-    if any(isinstance(value, Tensor) for value in kept):
-        raise Mistake("the table is a plain attribute: model.to(device) leaves it behind and "
-                      "state_dict() loses it. Use self.register_buffer(name, table)")
     if not saved and any(True for _ in module.buffers()):
         raise Mistake("the buffer is not persistent, so state_dict() loses it: register it "
                       "without persistent=False")
+    kept = [value for part in module.modules() for value in vars(part).values()]
+    if not saved and any(isinstance(value, Tensor) for value in kept):
+        raise Mistake("the table is a plain attribute: model.to(device) leaves it behind and "
+                      "state_dict() loses it. Use self.register_buffer(name, table)")
     if not saved:
         raise Mistake("state_dict() is empty: build the table once in __init__ and keep it with "
                       "self.register_buffer(name, table)")
+    other = copy.deepcopy(module)
+    other.load_state_dict({name: 2 * t if t.is_floating_point() else t
+                           for name, t in module.state_dict().items()})
+    if difference(call(other, x) - x, 2 * (right_sum(None, x) - x), ["the rows"], {}, NEAR):
+        raise Mistake("there is a buffer, but forward does not read the table from it: what is "
+                      "loaded or moved to a device would have no effect. Add rows of the buffer")
+
+
+# ---- 9.3 ----
 
 
 @exercise("9.3")
 def check_rotate(answer) -> str | None:
-    """Shape, then the turn against its known distortions, start, an odd width."""
-    x = torch.randn(BATCH, N_HEADS, SEQ_LEN, D_K, dtype=torch.float64)
-    turned = want_tensor(call(answer, x), tuple(x.shape), "(batch, n_heads, seq_len, d_k)")
-    want_finite(turned, "a turn keeps numbers finite")
-    remark = None
-    if not same(turned, rotate(x)):
-        halves = from_halves(rotate(to_turns(x)))
-        if not same(turned, halves):
-            name_mistake(turned, turn_slips(x))
-            raise_lost_length(x, turned)
-        remark = (
-            "You pair feature i with i + d_k / 2, as Llama does: it works as well. The course "
-            "pairs neighbours, so a model trained with one cannot run with the other"
-        )
-    for start in (3, 40):
-        later = want_tensor(call(answer, x, start), tuple(x.shape), "(..., seq_len, d_k)")
-        expected = from_halves(rotate(to_turns(x), start)) if remark else rotate(x, start)
-        if same(later, turned):
-            raise Mistake("`start` is ignored: the first token has position start")
-        if not same(later, expected, 1e-4):
-            raise Mistake(f"right from position 0, wrong with start = {start}: token t has "
-                          "position start + t")
-    hint = "count axes from the end (-1, -2): without batch and heads your function"
-    try:
-        flat = want_tensor(call(answer, x[0, 0]), (SEQ_LEN, D_K), "(seq_len, d_k)")
-    except Mistake as mistake:
-        raise Mistake(f"{hint} fails ({mistake})") from mistake
-    if not same(flat, turned[0, 0]):
-        raise Mistake(f"{hint} gives another result")
-    must_refuse(lambda: answer(x[..., :9]), "d_k must be even, and for 9 your function must say so")
-    other = torch.randn(1, 2, 33, 6, dtype=torch.float64)
-    expected = from_halves(rotate(to_turns(other), 5)) if remark else rotate(other, 5)
-    turned = want_tensor(call(answer, other, 5), tuple(other.shape), "(1, 2, 33, 6)")
-    if not same(turned, expected, 1e-4):
-        raise Mistake("right for 7 tokens of d_k 10, wrong for 33 of d_k 6: use the sizes of x "
-                      "everywhere")
-    learns(x, answer, "x")
-    return remark
+    """The turn with and without start, at other sizes and numbers of axes; an odd width."""
+
+    def of_halves(x, start=0):
+        return to_halves(rotate(to_turns(x), start))
+
+    x = torch.randn(BATCH, N_HEADS, SEQ_LEN, D_K)
+    is_near = not gives(answer, of_halves, x)
+    ends = "count axes from the end (-1, -2)"
+    agree(answer, rotate if is_near else of_halves, [
+        case("2 sentences, 3 heads, 7 tokens, d_k 10", x),
+        case("start 3", x, 3, hint="token t has position start + t"),
+        case("start 300", x, 300, hint="token t has position start + t"),
+        case("33 tokens of d_k 6 from 5", torch.randn(1, 2, 33, 6), 5),
+        case("no batch and no heads", x[0, 0], 0, hint=ends),
+        case("three axes", x[:, 0], 0, hint=ends),
+        case("five axes", torch.randn(2, 2, 3, 4, 6), 0, hint=ends),
+        case("one token of d_k 2 at position 9", torch.randn(3, 1, 1, 2), 9),
+        as_dtype(case("", x, 2, gradients=False), torch.float64, "float64"),
+    ], turn_mistakes(), axes={"the result": ("sentence", "head", "token", "feature"),
+        "x": ("sentence", "head", "token", "")}, tolerance=NEAR, float64=False,
+        explain=about_lengths)
+    for width in (9, 1):
+        must_refuse(lambda n=width: answer(x[..., :n]), f"d_k must be even, and for {width} your "
+                    "function must say so")
+    return None if is_near else (
+        "You pair feature i with i + d_k / 2, as Llama does: it works as well. The course pairs "
+        "neighbours, so a model trained with one cannot run with the other")
 
 
-def to_turns(x: Tensor) -> Tensor:
-    """Put feature i and i + d_k / 2 next to each other."""
-    return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
+def about_lengths(answered: list, wants: list) -> str:
+    """Whether an unknown turn keeps lengths."""
+    for got, want in zip(answered, wants):
+        if found := difference(got, want, ["the result"], {}, NEAR):
+            if difference(got.norm(dim=-1), want.norm(dim=-1), ["a length"], {}, NEAR):
+                return (f"a vector has another length after the turn: check the two signs, and "
+                        f"that sine and cosine of a pair share one angle. {found}")
+            return (f"lengths are kept, but {found}. Which features make a pair, and by which "
+                    "angle does it turn?")
+    return ""
 
 
-def from_halves(x: Tensor) -> Tensor:
-    """Undo to_turns."""
-    return torch.cat([x[..., 0::2], x[..., 1::2]], dim=-1)
-
-
-def turn_by(x: Tensor, angle: Tensor) -> Tensor:
+def turned_by(x: Tensor, angle: Tensor) -> Tensor:
     """Turn pairs of neighbours by angles that broadcast to (..., d_k / 2)."""
     first, second = x[..., 0::2], x[..., 1::2]
-    cos, sin = angle.cos(), angle.sin()
+    cos, sin = angle.cos().to(x), angle.sin().to(x)
     pairs = first * cos - second * sin, first * sin + second * cos
     return torch.stack(pairs, dim=-1).flatten(-2)
 
 
-def turn_slips(x: Tensor) -> list[tuple[Tensor, str]]:
-    """What comes out when one piece of the turn is wrong, and what to say then."""
-    n_heads, seq_len, d_k = x.shape[-3:]
-    position = torch.arange(seq_len, dtype=x.dtype).unsqueeze(1)
-    pair = torch.arange(d_k // 2, dtype=x.dtype)
-    power = 10000 ** (2 * pair / d_k)
-    angle = position / power
-    cos, sin = angle.cos(), angle.sin()
-    first, second = x[..., 0::2], x[..., 1::2]
-    by_head = torch.arange(n_heads, dtype=x.dtype).view(-1, 1, 1)
-    by_batch = torch.arange(len(x), dtype=x.dtype).view(-1, 1, 1, 1)
-    low, high = x.chunk(2, dim=-1)
-    half_turn = torch.cat([-high, low], dim=-1)
-    near_turn = torch.stack([-second, first], dim=-1).flatten(-2)
-    twice, again = torch.cat([angle, angle], -1), angle.repeat_interleave(2, dim=-1)
+def turn_mistakes() -> list[tuple[Callable, str]]:
+    """A turn with one thing wrong, and what to say then."""
 
-    def pairs(a: Tensor, b: Tensor) -> Tensor:
-        return torch.stack([a, b], dim=-1).flatten(-2)
+    def by(angle, dtype=torch.float64):
+        """From position (seq_len, 1), pair, d_k and x: another angle."""
+
+        def wrong(x, start=0):
+            position = torch.arange(x.size(-2), dtype=dtype).unsqueeze(1) + start
+            pair, d_k = torch.arange(x.size(-1) // 2, dtype=dtype), x.size(-1)
+            return turned_by(x, angle(position, pair, d_k, x))
+
+        return wrong
+
+    def mixed_by(mix):
+        """From both features of each pair, cosines and sines: the new pair."""
+
+        def wrong(x, start=0):
+            cos, sin = cos_and_sin(x, start)
+            return torch.stack(mix(x[..., 0::2], x[..., 1::2], cos, sin), dim=-1).flatten(-2)
+
+        return wrong
+
+    def cos_and_sin(x, start):
+        table = sinusoidal_encoding(start + x.size(-2), x.size(-1), x.dtype)[start:]
+        return table[:, 1::2], table[:, 0::2]
+
+    def along(axis):
+        """The place of a token along an axis counted from the front."""
+        return lambda p, i, d, x: torch.arange(x.size(axis), dtype=x.dtype).view(
+            -1, *[1] * (x.dim() - axis - 1)) / 10000 ** (2 * i / d)
+
+    def halves_by_neighbours(x, start=0):
+        cos, sin = (part.repeat_interleave(2, dim=-1) for part in cos_and_sin(x, start))
+        low, high = x.chunk(2, dim=-1)
+        return x * cos + torch.cat([-high, low], dim=-1) * sin
+
+    def neighbours_by_halves(x, start=0):
+        cos, sin = (torch.cat([part, part], dim=-1) for part in cos_and_sin(x, start))
+        return x * cos + torch.stack([-x[..., 1::2], x[..., 0::2]], dim=-1).flatten(-2) * sin
+
+    def table(x, start):
+        return sinusoidal_encoding(start + x.size(-2), x.size(-1), x.dtype)[start:]
 
     mixed = "two ways to make pairs are mixed: "
-    table = sinusoidal_encoding(seq_len, d_k, x.dtype)
-    return [
-        (x, "nothing is turned: the result is x itself"),
-        (turn_by(x, position), "all pairs turn by the same angle, the position: divide it by "
+    known = [
+        (lambda x, start=0: x, "nothing is turned: the result is x itself"),
+        (lambda x, start=0: rotate(x), "`start` is ignored: the first token has position start"),
+        (lambda x, start=0: rotate(x, -start), "`start` is subtracted: the first token has "
+         "position start"),
+        (by(lambda p, i, d, x: p), "all pairs turn by the same angle, the position: divide it by "
          "base^(2i / d_k), so that later pairs turn slower"),
-        (turn_by(x, -angle), "the pairs turn the other way: both sines have the wrong sign. The "
-         "first feature becomes first·cos - second·sin"),
-        (pairs(first * cos + second * sin, first * sin + second * cos), "one sine has the wrong "
+        (by(lambda p, i, d, x: -p / 10000 ** (2 * i / d)), "the pairs turn the other way: both "
+         "sines have the wrong sign. The first feature becomes first·cos - second·sin"),
+        (mixed_by(lambda a, b, c, s: (a * c + b * s, a * s + b * c)), "one sine has the wrong "
          "sign: the first feature is first·cos MINUS second·sin. As it is, lengths change"),
-        (pairs(first * cos - second * sin, second * cos - first * sin), "one sine has the wrong "
+        (mixed_by(lambda a, b, c, s: (a * c - b * s, b * c - a * s)), "one sine has the wrong "
          "sign: the second feature is first·sin PLUS second·cos. As it is, lengths change"),
-        (pairs(first * sin - second * cos, first * cos + second * sin), "sine and cosine are "
+        (mixed_by(lambda a, b, c, s: (a * s - b * c, a * c + b * s)), "sine and cosine are "
          "exchanged: at position 0 the angle is 0 and x must stay as it is"),
-        (x * again.cos() + half_turn * again.sin(), mixed + "the features come from halves "
-         "(i, i + d_k / 2), the angles from neighbours (2i, 2i + 1). Choose one"),
-        (x * twice.cos() + near_turn * twice.sin(), mixed + "the features are neighbours "
-         "(2i, 2i + 1), the angles repeat in halves (i, i + d_k / 2). Choose one"),
-        (torch.cat([first * cos - second * sin, first * sin + second * cos], -1), mixed + "the "
-         "features are taken as neighbours and put back as halves. Use stack and flatten"),
-        (turn_by(x, position / 10000 ** (pair / d_k)), "the exponent is i / d_k: pair i wants "
+        (mixed_by(lambda a, b, c, s: (a * c, b * c)), "x is multiplied by the cosines alone: the "
+         "sines bring in the other feature of the pair"),
+        (by(lambda p, i, d, x: p / 10000 ** (i / d)), "the exponent is i / d_k: pair i wants "
          "2i / d_k"),
-        (turn_by(x, position / 10000 ** (2 * pair) / d_k), "the exponent is not in brackets: "
-         "want base ** (2i / d_k)"),
-        (turn_by(x, position / (10000 ** (2 * pair) / d_k)), "** binds tighter than /: yours "
-         "is base ** 2i, divided by d_k. Put 2i / d_k in brackets"),
-        (turn_by(x, position * power), "the position is multiplied by the power: divide by it"),
-        (turn_by(x, (position + 1) / power), "positions begin at 1: token 0 has position start "
-         "and is not turned at start 0"),
-        (turn_by(x, by_head / power), "the angle follows the heads (axis 1): positions are on "
-         "the axis before the last, x.size(-2)"),
-        (turn_by(x, by_batch / power), "the angle follows the batch (axis 0): positions are on "
-         "the axis before the last, x.size(-2)"),
-        (x + table, "the sinusoid is added: here every pair is turned by its angle"),
-        (x * table, "x is multiplied by the sinusoid feature by feature: a turn mixes the two "
-         "features of a pair"),
-        (x * again.cos(), "x is multiplied by the cosines alone: the sines bring in the other "
-         "feature of the pair"),
-        (turn_by(x, angle[-1]), "all tokens turn by the angle of the last: token t has position "
-         "start + t"),
+        (by(lambda p, i, d, x: p / 10000 ** (4 * i / d)), "the exponent is 4i / d_k: arange(0, "
+         "d_k, 2) is 2i already"),
+        (by(lambda p, i, d, x: p / 10000 ** (2 * i) / d), "the exponent is not in brackets: want "
+         "base ** (2i / d_k)"),
+        (by(lambda p, i, d, x: p / (10000 ** (2 * i) / d)), "** binds tighter than /: yours is "
+         "base ** 2i, divided by d_k. Put 2i / d_k in brackets"),
+        *((by(lambda p, i, d, x: p * 10000 ** (2 * i / d), dtype), "the position is multiplied by "
+           "the power: divide by it") for dtype in (torch.float32, torch.float64)),
+        (by(lambda p, i, d, x: (p + 1) / 10000 ** (2 * i / d)), "positions begin at 1: token 0 "
+         "has position start and is not turned at start 0"),
+        (by(lambda p, i, d, x: p[-1] / 10000 ** (2 * i / d)), "all tokens turn by the angle of "
+         "the last: token t has position start + t"),
+        (by(along(1)), "the angle follows axis 1, the heads where x has four axes: positions are "
+         "on the axis before the last, x.size(-2)"),
+        (by(along(0)), "the angle follows axis 0, the batch: positions are on the axis before the "
+         "last, x.size(-2)"),
+    ]
+    return [
+        *known,
+        *((lambda x, start=0, f=f: to_halves(f(to_turns(x), start)), words) for f, words in known),
+        (halves_by_neighbours, mixed + "the features come from halves (i, i + d_k / 2), the "
+         "angles from neighbours (2i, 2i + 1). Choose one"),
+        (neighbours_by_halves, mixed + "the features are neighbours (2i, 2i + 1), the angles "
+         "repeat in halves (i, i + d_k / 2). Choose one"),
+        (lambda x, start=0: to_halves(rotate(x, start)), mixed + "the features are taken as "
+         "neighbours and put back as halves. Use stack and flatten"),
+        (lambda x, start=0: to_turns(rotate(to_turns(x), start)), mixed + "the features are taken "
+         "as halves and put back as neighbours. Use cat"),
+        (lambda x, start=0: x + table(x, start), "the sinusoid is added: here every pair is "
+         "turned by its angle"),
+        (lambda x, start=0: x * table(x, start), "x is multiplied by the sinusoid feature by "
+         "feature: a turn mixes the two features of a pair"),
+        (lambda x, start=0: x + table(x, 0), "the sinusoid is added, and `start` is ignored: here "
+         "every pair is turned by its angle"),
+        (lambda x, start=0: x * table(x, 0), "x is multiplied by the sinusoid, and `start` is "
+         "ignored: a turn mixes the two features of a pair"),
     ]
 
 
-def raise_lost_length(x: Tensor, turned: Tensor) -> None:
-    """The last word on a wrong turn: does it keep lengths, and which entry is wrong first."""
-    if not same(x.norm(dim=-1), turned.norm(dim=-1), 1e-4):
-        raise Mistake("a vector has another length after the turn: check the two signs, and that "
-                      "sine and cosine of a pair share one angle")
-    wrong = ((turned - rotate(x)).abs() > 1e-5).nonzero()[0].tolist()
-    raise Mistake(f"lengths are kept, but token {wrong[-2]}, feature {wrong[-1]} is wrong: which "
-                  "features make its pair, and by which angle does it turn?")
+# ---- 9.4 ----
 
 
 @exercise("9.4")
 def check_rotary_attention(answer) -> str | None:
-    """What is turned, when, and what is left alone."""
-    attention = MultiHeadAttention(D_MODEL, N_HEADS).requires_grad_(False)
-    for map_ in (attention.query_map, attention.key_map):
-        map_.weight.mul_(3.0)                # scores large enough to tell mistakes apart
+    """Output and weights without and with a mask, at other sizes, with large scores."""
+    attention, other = some_attention(D_MODEL, N_HEADS), some_attention(8, 2)
     x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
-    for mask in (None, causal_mask(SEQ_LEN)):
-        output, weights = two_parts(answer, attention, x, mask)
-        true_output, true = rotary_by_steps(attention, x, mask)
-        if not same(weights, true, 1e-4):
-            name_mistake(weights, weight_slips(attention, x, mask))
-            raise Mistake("the weights are wrong: map, split into heads, turn q and k, then "
-                          "scaled_dot_product_attention")
-        if not same(output, true_output, 1e-4):
-            name_mistake(output, output_slips(attention, x, mask))
-            raise Mistake("the weights are right, the output is not: mix the heads' values, merge "
-                          "the heads, then output_map")
-    judge_other_heads(answer)
-    judge_learning(answer, attention, x)
+    own = torch.ones(2, 1, 1, 5).bool()
+    own[0, ..., 3:] = False
+    nowhere = causal_mask(SEQ_LEN).repeat(BATCH, 1, 1, 1)
+    nowhere[1, :, 2] = False
+    agree(answer, right_attention, [
+        case("no mask", attention, x),
+        case("a causal mask", attention, x, causal_mask(SEQ_LEN)),
+        case("2 heads of width 4 and a mask of its own for each sentence", other,
+             torch.randn(2, 5, 8), own, hint="take the sizes from the module, the mask as it is"),
+        case("one sentence of one word", other, torch.randn(1, 1, 8), None),
+        case("a query that may look nowhere", attention, x, nowhere, hint="such a row gets zeros, "
+             "as scaled_dot_product_attention gives it"),
+        case("large scores", attention, 10 * x, None, gradients=False),
+        as_dtype(case("", attention, x, None, gradients=False), torch.float64, "float64"),
+    ], rotary_mistakes(), axes={"output": ("sentence", "word", "feature"),
+        "weights": ("sentence", "head", "word", "key"), "x": ("sentence", "", "")},
+        explain=which_part, tolerance=NEAR, float64=False)
     return "Queries and keys know where they are, values do not need to"
 
 
-def judge_other_heads(answer) -> None:
-    """Other sizes, and for each sentence a mask of its own."""
-    attention, x = MultiHeadAttention(8, 2).requires_grad_(False), torch.randn(2, 5, 8)
-    mask = torch.ones(2, 1, 5, dtype=torch.bool)
-    mask[0, :, 3:] = False
-    parts = call(answer, attention, x, mask.unsqueeze(1))
-    true_output, true = rotary_by_steps(attention, x, mask.unsqueeze(1))
-    shapes = [tuple(part.shape) for part in parts]
-    if shapes != [(2, 5, 8), (2, 2, 5, 5)] or not same(parts[1], true, 1e-4):
-        raise Mistake("right for 3 heads of width 10, wrong for 2 of width 4 with a mask of its "
-                      "own for each sentence: use the sizes of the module, and the mask as it is")
-    if not same(parts[0], true_output, 1e-4):
-        raise Mistake("right for 3 heads of width 10, the output is wrong for 2 of width 4")
+def right_attention(attention, x, mask=None) -> tuple[Tensor, Tensor]:
+    """What it should give."""
+    return rotary_attention(attention, x, mask)
 
 
-def judge_learning(answer, attention: MultiHeadAttention, x: Tensor) -> None:
-    """All four maps learn."""
-    attention = copy.deepcopy(attention).requires_grad_()
-    output = answer(attention, x, None)[0]
-    names = "query_map", "key_map", "value_map", "output_map"
-    weights = [getattr(attention, name).weight for name in names]
-    if not output.requires_grad:
-        raise Mistake("no gradient comes back to any map: is there a detach, .data or no_grad?")
-    slopes = torch.autograd.grad(output.square().sum(), weights, allow_unused=True)
-    for name, slope in zip(names, slopes):
-        if slope is None or not (slope.abs() > 0).any():
-            raise Mistake(f"no gradient comes back to {name}: is there a detach, .data or no_grad?")
+def some_attention(d_model: int, n_heads: int) -> MultiHeadAttention:
+    """An attention whose scores are large enough to tell mistakes apart."""
+    attention = MultiHeadAttention(d_model, n_heads)
+    with torch.no_grad():
+        for map_ in (attention.query_map, attention.key_map):
+            map_.weight.mul_(3.0)
+    return attention
 
 
-def two_parts(answer, attention: MultiHeadAttention, x: Tensor, mask: Tensor | None) -> tuple:
-    """Call the answer and make sure that it gives output and weights, shaped as they should be."""
-    parts = call(answer, attention, x, mask)
-    if not isinstance(parts, tuple | list) or len(parts) != 2:
-        raise Mistake("want two tensors, `return output, weights`")
-    output, weights = parts
-    if isinstance(output, Tensor) and output.dim() == 4 and tuple(output.shape)[-1] == SEQ_LEN:
-        raise Mistake("the two results come in the wrong order: output first, then weights")
-    if isinstance(output, Tensor) and output.dim() == 4:
-        raise Mistake("the output is still cut into heads: merge_heads, then output_map")
-    shape = (BATCH, N_HEADS, SEQ_LEN, SEQ_LEN)
-    want_tensor(weights, shape, "of weights (batch, n_heads, seq_len, seq_len)")
-    want_tensor(output, (BATCH, SEQ_LEN, D_MODEL), "of output (batch, seq_len, d_model)")
-    want_finite(weights, "every query sees a key here")
-    return output, weights
+def which_part(answered: list, wants: list) -> str:
+    """Whether the weights are right where the output is not."""
+    for (output, weights), (right, true) in zip(answered, wants):
+        if found := difference(weights, true, ["weights"], {}, NEAR):
+            return (f"the weights are wrong: {found}. Map, split into heads, turn q and k, then "
+                    "scaled_dot_product_attention")
+        if found := difference(output, right, ["output"], {}, NEAR):
+            return (f"the weights are right, the output is not: {found}. Mix the heads' values, "
+                    "merge the heads, then output_map")
+    return ""
 
 
-def heads(attention: MultiHeadAttention, x: Tensor) -> list[Tensor]:
-    """Queries, keys and values, cut into heads."""
-    maps = attention.query_map, attention.key_map, attention.value_map
-    return [split_heads(map_(x), attention.n_heads) for map_ in maps]
+def rotary_mistakes() -> list[tuple[Callable, str]]:
+    """Rotary attention with one thing wrong, and what to say then."""
 
+    def maps(a):
+        return a.query_map, a.key_map, a.value_map
 
-def rotary_by_steps(attention: MultiHeadAttention, x: Tensor, mask: Tensor | None) -> tuple:
-    """The right output and weights."""
-    q, k, v = heads(attention, x)
-    context, weights = scaled_dot_product_attention(rotate(q), rotate(k), v, mask)
-    return attention.output_map(merge_heads(context)), weights
+    def with_parts(parts=None, inside=None, mask_of=lambda mask: mask, values=None, after=None):
+        """parts(a, x): q, k, v; inside(q, k): turned; values(q, k, v); after(a, context, x)."""
 
+        def wrong(attention, x, mask=None):
+            n = attention.n_heads
+            q, k, v = (parts(attention, x) if parts else
+                       (split_heads(map_(x), n) for map_ in maps(attention)))
+            if not parts:
+                q, k = inside(q, k) if inside else (rotate(q), rotate(k))
+            v = values(q, k, v) if values else v
+            mask = None if mask is None else mask_of(mask)
+            context, weights = scaled_dot_product_attention(q, k, v, mask)
+            output = attention.output_map(merge_heads(context))
+            return after(attention, context, x) if after else output, weights
 
-def weight_slips(
-    attention: MultiHeadAttention, x: Tensor, mask: Tensor | None
-) -> list[tuple[Tensor, str]]:
-    """The weights that wrong turns give, and what to say then."""
-    q, k, v = heads(attention, x)
-    whole = [rotate(map_(x)) for map_ in (attention.query_map, attention.key_map)]
-    early = heads(attention, rotate(x))
-    late = heads(attention, x + sinusoidal_encoding(SEQ_LEN, D_MODEL))
-    summed = [part + sinusoidal_encoding(SEQ_LEN, D_K) for part in (q, k)]
-    halves = [rotate(to_turns(part)) for part in (q, k)]
+        return wrong
 
-    def weigh(q: Tensor, k: Tensor, mask: Tensor | None = mask) -> Tensor:
-        return scaled_dot_product_attention(q, k, v, mask)[1]
+    def both(turn):
+        return with_parts(inside=lambda q, k: (turn(q), turn(k)))
 
-    found = [
-        (weigh(q, k), "these are the weights without positions: nothing is turned, or the turn "
-         "follows the heads, which moves no score. rotate wants (..., seq_len, d_k)"),
-        (weigh(rotate(q), k), "only the queries are turned: the score then depends on the query's "
-         "position alone. Turn the keys too"),
-        (weigh(q, rotate(k)), "only the keys are turned: turn the queries too"),
-        (weigh(*(split_heads(part, N_HEADS) for part in whole)), "queries and keys are turned "
-         "before they are cut into heads: then each head gets other speeds. Split first"),
-        (weigh(*early[:2]), "x is turned before the maps W^Q and W^K: the offset does not survive "
-         "them. Turn what comes out"),
-        (weigh(*late[:2]), "the sinusoid is added to x: here queries and keys are turned"),
-        (weigh(*summed), "the sinusoid is added to queries and keys: turn them"),
-        (weigh(*halves), "the turn pairs feature i with i + d_k / 2: use `rotate` of this "
-         "notebook, which pairs 2i with 2i + 1"),
-        (weigh(rotate(q), rotate(k.flip(2)).flip(2)), "the keys' positions run backwards"),
-        (weigh(rotate(k), rotate(q)), "queries and keys are exchanged"),
-        (weigh(rotate(q) * D_K**0.5, rotate(k)), "the scores are not divided by √d_k: "
-         "scaled_dot_product_attention does it"),
-        (weigh(rotate(rotate(q)), rotate(rotate(k))), "queries and keys are turned twice"),
-    ]
-    if mask is not None:
-        found.append((weigh(rotate(q), rotate(k), None), "the mask is not handed on"))
-        found.append((weigh(rotate(q), rotate(k), ~mask), "the mask is turned round: True means "
-                      "may look"))
-    return found
+    def of_other_x(other):
+        """Queries and keys from another x, not turned."""
+        return with_parts(lambda a, x: [split_heads(map_(y), a.n_heads) for map_, y in zip(
+            maps(a), (other(x), other(x), x))])
 
+    def turned_whole(a, x):
+        q, k, v = (map_(x) for map_ in maps(a))
+        return [split_heads(part, a.n_heads) for part in (rotate(q), rotate(k), v)]
 
-def output_slips(
-    attention: MultiHeadAttention, x: Tensor, mask: Tensor | None
-) -> list[tuple[Tensor, str]]:
-    """The outputs that wrong values give, and what to say then."""
-    q, k, v = heads(attention, x)
-    q, k = rotate(q), rotate(k)
+    def table(x):
+        return sinusoidal_encoding(x.size(-2), x.size(-1), x.dtype)
 
-    def mix(values: Tensor) -> Tensor:
-        return merge_heads(scaled_dot_product_attention(q, k, values, mask)[0])
+    def swapped(attention, x, mask=None):
+        return right_attention(attention, x, mask)[::-1]
 
-    context = scaled_dot_product_attention(q, k, v, mask)[0]
     return [
-        (attention.output_map(mix(rotate(v))), "the values are turned too: positions decide where "
-         "to look, not what is read. Leave v as it is"),
-        (attention.output_map(mix(k)), "the keys are mixed: mix the values"),
-        (mix(v), "output_map (W^O) is missing at the end"),
-        (attention.output_map(merge_heads(rotate(context))), "the context is turned after the "
-         "mix: only queries and keys are turned"),
-        (attention.output_map(context.reshape(x.shape)), "the heads are merged without their "
-         "transpose, which mixes up tokens: use merge_heads"),
-        (x + attention.output_map(mix(v)), "x is added to the output: the residual is not part of "
-         "the attention"),
+        (with_parts(inside=lambda q, k: (q, k)), "these are the weights without positions: "
+         "nothing is turned, or the turn follows the heads, which moves no score. rotate wants "
+         "(..., seq_len, d_k)"),
+        (with_parts(inside=lambda q, k: (rotate(q), k)), "only the queries are turned: the score "
+         "then depends on the query's position alone. Turn the keys too"),
+        (with_parts(inside=lambda q, k: (q, rotate(k))), "only the keys are turned: turn the "
+         "queries too"),
+        (with_parts(turned_whole), "queries and keys are turned before they are cut into heads: "
+         "then each head gets other speeds. Split first"),
+        (of_other_x(rotate), "x is turned before the maps W^Q and W^K: the offset does not "
+         "survive them. Turn what comes out"),
+        (of_other_x(lambda x: x + table(x)), "the sinusoid is added to x: here queries and keys "
+         "are turned"),
+        (both(lambda q: q + table(q)), "the sinusoid is added to queries and keys: turn them"),
+        (both(lambda q: to_halves(rotate(to_turns(q)))), "the turn pairs feature i with "
+         "i + d_k / 2: use `rotate` of this notebook, which pairs 2i with 2i + 1"),
+        (with_parts(inside=lambda q, k: (rotate(q), rotate(k.flip(2)).flip(2))), "the keys' "
+         "positions run backwards"),
+        (with_parts(inside=lambda q, k: (rotate(k), rotate(q))), "queries and keys are exchanged"),
+        (with_parts(inside=lambda q, k: (rotate(q) * q.size(-1) ** 0.5, rotate(k))), "the scores "
+         "are not divided by √d_k: scaled_dot_product_attention does it"),
+        (both(lambda q: rotate(rotate(q))), "queries and keys are turned twice"),
+        (with_parts(mask_of=lambda mask: None), "the mask is not handed on"),
+        (with_parts(mask_of=lambda mask: ~mask), "the mask is turned round: True means may look"),
+        (with_parts(mask_of=lambda mask: mask[:1] if mask.dim() == 4 else mask), "the mask of the "
+         "first sentence serves all: hand the mask on as it is"),
+        (with_parts(values=lambda q, k, v: rotate(v)), "the values are turned too: positions "
+         "decide where to look, not what is read. Leave v as it is"),
+        (with_parts(values=lambda q, k, v: k), "the keys are mixed: mix the values"),
+        (with_parts(after=lambda a, c, x: merge_heads(c)), "output_map (W^O) is missing at the "
+         "end"),
+        (with_parts(after=lambda a, c, x: a.output_map(merge_heads(rotate(c)))), "the context is "
+         "turned after the mix: only queries and keys are turned"),
+        (with_parts(after=lambda a, c, x: a.output_map(c.reshape(x.shape))), "the heads are "
+         "merged without their transpose, which mixes up tokens: use merge_heads"),
+        (with_parts(after=lambda a, c, x: x + a.output_map(merge_heads(c))), "x is added to the "
+         "output: the residual is not part of the attention"),
+        (with_parts(after=lambda a, c, x: c), "the output is still cut into heads: merge_heads, "
+         "then output_map"),
+        (swapped, "the two results come in the wrong order: output first, then weights"),
+        (lambda attention, x, mask=None: attention(x, x, x, mask), "these are the weights without "
+         "positions: nothing is turned, or the turn follows the heads, which moves no score. "
+         "rotate wants (..., seq_len, d_k)"),
     ]
+
+
+# ---- 9.5 ----
 
 
 @exercise("9.5")
 def check_window_mask(answer) -> str:
-    """Shape and type, then the window against its known distortions, then other sizes."""
-    seq_len, width = 7, 3
-    mask = call(answer, seq_len, width)
-    want_tensor(mask, (seq_len, seq_len), "(seq_len, seq_len)")
-    if mask.dtype != torch.bool:
-        raise Mistake(f"want bool (True = may look), got {mask.dtype}")
-    true = window_mask(seq_len, width)
-    if not torch.equal(mask, true):
-        name_mistake(mask, window_slips(seq_len, width))
-        query, key = (mask != true).nonzero()[0].tolist()
-        raise Mistake(f"position {query} {'may' if mask[query, key] else 'may not'} look at "
-                      f"position {key}, {query - key} places back: with width {width} it may look "
-                      f"0 to {width - 1} places back")
-    for other_len, other_width in ((9, 5), (4, 1), (3, 8)):
-        other = call(answer, other_len, other_width)
-        want_tensor(other, (other_len, other_len), "(seq_len, seq_len)")
-        if not torch.equal(other, window_mask(other_len, other_width)):
-            raise Mistake(f"right for 7 positions and width 3, wrong for {other_len} and "
-                          f"{other_width}: use seq_len and width everywhere")
+    """Several lengths and widths: a width of 1, as long as the text, longer."""
+    agree(answer, window_mask, [
+        case(f"{n} positions and width {width}", n, width)
+        for n, width in ((7, 3), (9, 5), (4, 1), (3, 8), (1, 1), (6, 6), (12, 2))
+    ], window_mistakes(), axes={"mask": ("row", "column")}, advice="Row i may look at itself "
+        "and at width - 1 places before it")
     return "Each position sees itself and width - 1 places before it"
 
 
-def window_slips(seq_len: int, width: int) -> list[tuple[Tensor, str]]:
-    """The masks that wrong rules give, and what to say then."""
-    position = torch.arange(seq_len)
-    distance = position.unsqueeze(1) - position
-    true = window_mask(seq_len, width)
-    return [
-        (~true, "the mask is turned round: True means may look"),
-        (true.T, "rows and columns are exchanged: row i is the position that looks, and it looks "
-         "back, not ahead"),
-        (distance >= 0, "the past has no end: hide what is width or more places back"),
-        (distance.abs() < width, "a position sees its future: want distance >= 0 as well"),
-        (distance < width, "a position sees all of its future: want distance >= 0 as well"),
-        ((distance >= 0) & (distance <= width), "the window is one place too wide: with its own "
+def window_mistakes() -> list[tuple[Callable, str]]:
+    """A mask by another rule, and what to say then."""
+    # from the distance of each pair, the width, and the positions
+    rules = [
+        (lambda d, w, p: (d < 0) | (d >= w), "the mask is turned round: True means may look"),
+        (lambda d, w, p: (d <= 0) & (d > -w), "rows and columns are exchanged: row i is the "
+         "position that looks, and it looks back, not ahead"),
+        (lambda d, w, p: d >= 0, "the past has no end: hide what is width or more places back"),
+        (lambda d, w, p: d.abs() < w, "a position sees its future: want distance >= 0 as well"),
+        (lambda d, w, p: d < w, "a position sees all of its future: want distance >= 0 as well"),
+        (lambda d, w, p: (d >= 0) & (d <= w), "the window is one place too wide: with its own "
          "place a position sees width places in all"),
-        ((distance >= 0) & (distance < width - 1), "the window is one place too narrow: with its "
+        (lambda d, w, p: (d >= 0) & (d < w - 1), "the window is one place too narrow: with its "
          "own place a position sees width places in all"),
-        ((distance > 0) & (distance < width), "a position does not see itself, and the first one "
+        (lambda d, w, p: (d > 0) & (d < w), "a position does not see itself, and the first one "
          "sees nothing: want distance >= 0"),
-        ((distance > 0) & (distance <= width), "a position does not see itself: its own place "
+        (lambda d, w, p: (d > 0) & (d <= w), "a position does not see itself: its own place "
          "counts among the width places"),
-        (distance >= width, "the far past is kept and the near past hidden: want distance < width"),
-        ((distance >= 0) & (position < width), "all positions see the first places: the window "
-         "must move along with the position that looks"),
-        ((distance >= 0) & (position.unsqueeze(1) // width == position // width), "the text is "
-         "cut into blocks: the window must move with every position"),
+        (lambda d, w, p: d >= w, "the far past is kept and the near past hidden: want distance < "
+         "width"),
+        (lambda d, w, p: (d >= 0) & (p < w), "all positions see the first places: the window must "
+         "move along with the position that looks"),
+        (lambda d, w, p: (d >= 0) & (p.unsqueeze(1) // w == p // w), "the text is cut into "
+         "blocks: the window must move with every position"),
+        (lambda d, w, p: p.unsqueeze(1) // w == p // w, "the text is cut into blocks, and a "
+         "position sees its future: the window moves, and looks back only"),
+    ]
+
+    def made(rule):
+        def mask(seq_len, width):
+            position = torch.arange(seq_len)
+            return rule(position.unsqueeze(1) - position, width, position)
+
+        return mask
+
+    return [
+        *((made(rule), words) for rule, words in rules),
+        (lambda n, w: window_mask(w, n), "length and width are exchanged"),
+        (lambda n, w: window_mask(n, w).float(), "want bool, True = may look, not numbers: "
+         "compare with >= and <"),
+        (lambda n, w: window_mask(n, w).int(), "want bool, True = may look, not numbers: compare "
+         "with >= and <"),
     ]

@@ -21,6 +21,8 @@ def difference(got, want, outputs: list[str], axes: Axes, tolerance: float | Non
     an array or a tensor, whole numbers of any width.
     """
     if isinstance(want, tuple) and len(outputs) == len(want) > 1:
+        if isinstance(got, Tensor | np.ndarray) and not any(isinstance(w, Tensor) for w in want):
+            got = got.tolist()
         if not isinstance(got, tuple | list) or len(got) != len(want):
             return f"want {len(want)} results, `return {', '.join(outputs)}`, got {kind_of(got)}"
         pairs = zip(got, want, outputs)
@@ -86,10 +88,11 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
+        holds = f" holding {shown(got.tolist())}" if kind_of_dtype(want) == "whole" else ""
         lost = ""
         if got.dim() < want.dim() and [n for n in want.shape if n != 1] == [*got.shape]:
             lost = ": an axis of size 1 is lost, as squeeze() and a plain index do"
-        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{lost}"
+        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}{lost}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance
@@ -98,10 +101,12 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
         return ""
     index = wrong.nonzero()[0].tolist()
     g, w = got[tuple(index)].item(), want[tuple(index)].item()
+    if not index:
+        return f"{name} is {two_numbers(g, w)}{why_not_finite(g, w)}"
     named = f" ({', '.join(f'{a} {i}' for a, i in zip(its_axes, index))})" if its_axes else ""
     short = "result" if name == "the result" else name
     row = f"{short}{index[:-1]}" if len(index) > 1 else short
-    return (f"{short}{index or ''}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
+    return (f"{short}{index}{named} is {two_numbers(g, w)}{why_not_finite(g, w)}; "
             f"{int(wrong.sum())} of {wrong.numel()} entries differ. print({row})")
 
 

@@ -1,50 +1,51 @@
 """The checks of lesson 11: the decoder layer, the whole, writing, a leak test."""
 
+from __future__ import annotations
+
+import copy
+import functools
+from collections.abc import Callable
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
-from utils.checks.core import (
-    Mistake,
-    NotAttempted,
-    call,
-    class_of_module,
-    exercise,
-    same,
-    want_finite,
-    want_tensor,
-)
+from utils.checks.core import Mistake, call, exercise
+from utils.checks.kinds import Case, agree, built, case, run, want_trainable
 from utils.transformer import AddNorm, FeedForward
 
-# All sizes differ, so that a swapped axis cannot hide.
+# All sizes differ, but that the first target is as long as its source: there most mistakes run.
 BATCH, TGT_LEN, SRC_LEN, N_HEADS, D_MODEL, D_FF, VOCAB = 2, 5, 7, 3, 12, 20, 11
+WORDS = {"the result": ("sentence", "place", "feature"), "x": ("sentence", "place", ""),
+         "memory": ("sentence", "", "")}
 
 
-def name_mistake(result: Tensor, known: list[tuple[Tensor, str]]) -> None:
-    """Raise the message of the first known wrong result that this one equals, nan included."""
-    for wrong, message in known:
-        if same(result.double().nan_to_num(nan=77.0), wrong.double().nan_to_num(nan=77.0)):
-            raise Mistake(message)
-
-
-def made(answer, *sizes, **options) -> nn.Module:
-    """Build a learner's class; NotAttempted while it has no forward of its own."""
-    answer = class_of_module(answer)
-    try:
-        return answer(*sizes, **options)
-    except NotImplementedError as error:
-        raise NotAttempted from error
-    except Exception as error:
-        raise Mistake(f"building it raised {type(error).__name__}: {error}") from error
-
-
-def some_masks(tgt_len: int, src_len: int = SRC_LEN) -> tuple[Tensor, Tensor]:
-    """Masks of a batch whose second source is padded, and whose first target is."""
-    src_mask = torch.ones(BATCH, 1, src_len, dtype=torch.bool)
-    src_mask[1, :, 4:] = False
-    tgt_mask = causal_mask(tgt_len).expand(BATCH, -1, -1).clone()
-    tgt_mask[0, :, 3:] = False
+def some_masks(batch: int, tgt_len: int, src_len: int) -> tuple[Tensor, Tensor]:
+    """Masks of a batch: all but one sentence are padded, each in its own way."""
+    src_mask = torch.ones(batch, 1, src_len, dtype=torch.bool)
+    src_mask[-1, :, (src_len + 1) // 2 :] = False
+    src_mask[:-1, :, max(1, src_len - 1) :] = False
+    tgt_mask = causal_mask(tgt_len).expand(batch, -1, -1).clone()
+    tgt_mask[0, :, (tgt_len + 1) // 2 :] = False
     return tgt_mask, src_mask
+
+
+def stirred(net: nn.Module) -> nn.Module:
+    """Move every weight away from its start, so that no norm and no bias does nothing."""
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.add_(0.3 * torch.randn_like(weight))
+    return net.eval()
+
+
+def in_training(net: nn.Module, rate: float | None = None) -> nn.Module:
+    """A copy in training mode; all its dropout rates are `rate`, if one is given."""
+    net = copy.deepcopy(net).train()
+    for part in net.modules():
+        if isinstance(part, nn.Dropout) and rate is not None:
+            part.p = rate
+    return net
 
 
 # ---- 11.1 and 11.5 ----
@@ -63,219 +64,321 @@ def check_decoder_from_memory(answer) -> str:
 
 
 def judge_layer(answer) -> str:
-    """First what it is made of, then what is called with what, then the result and gradients."""
-    for n_heads, d_ff, pre_norm, dropout in ((N_HEADS, D_FF, True, 0.0), (4, 16, False, 0.3)):
-        layer = made(answer, D_MODEL, n_heads, d_ff, dropout, pre_norm)
-        for part in layer.modules():
-            if isinstance(part, AddNorm):
-                nn.init.normal_(part.norm.gain)        # a missing or exchanged norm shows
-        layer.eval()
-        x, memory = torch.randn(BATCH, TGT_LEN, D_MODEL), torch.randn(BATCH, SRC_LEN, D_MODEL)
-        given = x, memory, *some_masks(TGT_LEN)
-        result, calls = run_layer(layer, *given)
-        if result is ...:
-            raise NotAttempted
-        if isinstance(result, tuple):
-            raise Mistake("return one tensor, x: an attention gives (output, weights), take its "
-                          "[0]")
-        want_tensor(result, (BATCH, TGT_LEN, D_MODEL), "of x (batch, tgt_len, d_model)")
-        want_finite(result, "is a row of a mask empty?")
-        judge_calls(calls, *given)
-        judge_sizes(calls, n_heads, d_ff, pre_norm, dropout)
-        judge_result(layer, result, calls, *given)
+    """What it is made of; then what it gives, and what the right order of its own parts gives."""
+    pre, post, small = (layer_of(answer, *sizes) for sizes in (
+        (D_MODEL, N_HEADS, D_FF, 0.0, True), (D_MODEL, 4, 16, 0.3, False), (4, 2, 6, 0.0, True)))
+
+    def words(text, net, batch, tgt_len, src_len, d_model=D_MODEL, hint="", masks=None):
+        given = torch.randn(batch, tgt_len, d_model), torch.randn(batch, src_len, d_model)
+        masks = some_masks(batch, tgt_len, src_len) if masks is None else masks
+        return case(text, net, *given, *masks, hint=hint)
+
+    blank = some_masks(BATCH, TGT_LEN, SRC_LEN)
+    blank[1][1] = False
+    agree(forward_once, layer, [
+        words("as many target as source words", pre, BATCH, TGT_LEN, TGT_LEN),
+        words("5 target and 7 source words", pre, BATCH, TGT_LEN, SRC_LEN),
+        words("post-norm and 4 heads", post, 3, 4, 6, hint="what is added and normalised is "
+              "AddNorm's affair: add_norm(x, step)"),
+        words("one sentence", pre, 1, 4, 6),
+        words("one sentence, one word, d_model 4", small, 1, 1, 1, 4),
+        words("no masks", pre, BATCH, TGT_LEN, SRC_LEN, masks=(None, None), hint="hand None on "
+              "as it is"),
+        words("dropout in training mode", in_training(post), BATCH, 3, 4, hint="AddNorm and "
+              "FeedForward drop out themselves"),
+        words("a source of padding alone", pre, BATCH, TGT_LEN, SRC_LEN, masks=blank),
+    ], layer_mistakes(), axes=WORDS, advice="All parts are called, but the result is not theirs: "
+        "hand each step's x on to the next, x = self.add_norm(x, step), and return the last")
+    want_trainable(pre)
     return "It asks the words before it, then the source, then thinks for itself"
 
 
-def run_layer(layer: nn.Module, *given: Tensor) -> tuple:
-    """The result of a layer, and its calls of attention, feed-forward and AddNorm in order."""
-    calls, kinds = [], (MultiHeadAttention, FeedForward, AddNorm)
-    names = "query", "key", "value", "mask"
-
-    def note(part, inputs, named):
-        calls.append((part, dict(zip(names, inputs)) | named))
-
-    hooks = [part.register_forward_pre_hook(note, with_kwargs=True)
-             for part in layer.modules() if isinstance(part, kinds)]
+def layer_of(answer, *sizes) -> nn.Module:
+    """The learner's layer, with its parts in the order in which they are called."""
+    net = stirred(built(answer, *sizes))
+    d_model, n_heads, d_ff, dropout, pre_norm = sizes
+    called: list[str] = []
+    names = {part: name for name, part in net.named_modules()
+             if isinstance(part, MultiHeadAttention | FeedForward | AddNorm)}
+    hooks = [part.register_forward_pre_hook(lambda part, given: called.append(names[part]))
+             for part in names]
+    given = torch.randn(1, 3, d_model), torch.randn(1, 3, d_model)
     try:
-        return call(layer, *given), calls
+        run(net, (*given, *some_masks(1, 3, 3)))
     except Mistake as mistake:
-        if "not tuple" in str(mistake) or "'tuple'" in str(mistake):
+        if "tuple" in str(mistake):
             raise Mistake("an attention gives (output, weights): hand only the output on, "
-                          "attention(...)[0]") from mistake
-        if "does not fit scores" in str(mistake):
-            raise Mistake("a mask does not fit. The words written so far ask one another under "
-                          "tgt_mask; then they ask the memory under src_mask. Order of "
-                          "arguments: query, key, value, mask") from mistake
+                          f"attention(...)[0] ({mistake})") from mistake
         raise
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def judge_calls(calls, x: Tensor, memory: Tensor, tgt_mask: Tensor, src_mask: Tensor) -> None:
-    """Two attentions and one net, in this order, each given what it should look at."""
-    inner = [(part, given) for part, given in calls if not isinstance(part, AddNorm)]
-    kinds = ["attention" if isinstance(p, MultiHeadAttention) else "net" for p, _ in inner]
+    parts = [net.get_submodule(name) for name in called]
+    inner = [part for part in parts if not isinstance(part, AddNorm)]
+    kinds = ["attention" if isinstance(p, MultiHeadAttention) else "net" for p in inner]
     if kinds != ["attention", "attention", "net"]:
         raise Mistake(f"called in this order: {', '.join(kinds) or 'nothing'}. Want attention "
                       "among the target words, attention to the memory, feed-forward net")
-    (first, one), (second, two), _ = inner
-    if first is second:
+    if inner[0] is inner[1]:
         raise Mistake("one attention is called twice: each of the two has weights of its own")
-    if len({id(p) for p, _ in calls if isinstance(p, AddNorm)}) != 3:
-        raise Mistake("want three different AddNorms, one around each sub-layer")
-    if any(same(one[name], memory) for name in ("query", "key", "value")):
-        if not any(same(two[name], memory) for name in ("query", "key", "value")):
-            raise Mistake("the memory is read first, the target words after it: the other way "
-                          "round")
-        raise Mistake("the first attention reads the memory: it asks the target words, y, y, y")
-    if same(two["query"], memory):
-        raise Mistake("the query of the second attention is the memory: the decoder asks, so "
-                      "query y, key memory, value memory")
-    reads = [same(two[name], memory) for name in ("key", "value")]
-    if not any(reads):
-        raise Mistake("the second attention never reads the memory: its key and value are the "
-                      "memory")
-    if not all(reads):
-        raise Mistake("key and value of the second attention are the memory, both")
-    for given, mask, name in ((one, tgt_mask, "tgt_mask"), (two, src_mask, "src_mask")):
-        which = "first" if given is one else "second"
-        if given.get("mask") is None:
-            raise Mistake(f"the {which} attention got no mask: want {name}")
-        if same(given["mask"], ~mask):
-            raise Mistake(f"the {which} attention got {name} turned round: True means may look, "
-                          "hand it over as it is")
-        if not same(given["mask"], mask):
-            raise Mistake(f"the {which} attention got the wrong mask: want {name}")
+    norms = [name for name, part in zip(called, parts) if isinstance(part, AddNorm)]
+    if len(norms) != 3 or len(set(norms)) != 3:
+        raise Mistake("want three different AddNorms, one around each sub-layer, each called once")
+    for part in parts:
+        for asked, place, want in (
+            ("n_heads", "n_heads", n_heads), ("d_ff", "widen.out_features", d_ff),
+            ("pre_norm", "pre_norm", pre_norm), ("dropout", "dropout.p", dropout),
+        ):
+            got = functools.reduce(lambda at, name: getattr(at, name, None), place.split("."), part)
+            if got is not None and got != want:
+                raise Mistake(f"{asked}={want} was asked for, but {type(part).__name__} has {got}: "
+                              f"hand {asked} on")
+    net.in_order = [names[part] for part in inner] + norms
+    return net
 
 
-def judge_sizes(calls, n_heads: int, d_ff: int, pre_norm: bool, dropout: float) -> None:
-    """What __init__ was given arrived in the parts."""
-    for part, _ in calls:
-        if isinstance(part, MultiHeadAttention) and part.n_heads != n_heads:
-            raise Mistake(f"an attention has {part.n_heads} heads, asked for {n_heads}")
-        if isinstance(part, FeedForward) and part.widen.out_features != d_ff:
-            raise Mistake(f"the net is {part.widen.out_features} wide, asked for {d_ff}")
-        if isinstance(part, AddNorm) and part.pre_norm != pre_norm:
-            raise Mistake(f"pre_norm={pre_norm} was asked for, an AddNorm has the other: hand "
-                          "pre_norm on")
-        if isinstance(part, AddNorm | FeedForward) and part.dropout.p != dropout:
-            raise Mistake(f"dropout={dropout} was asked for, {type(part).__name__} has "
-                          f"{part.dropout.p}: hand dropout on")
+def forward_once(net: nn.Module, *given):
+    """What the learner's layer gives: one tensor."""
+    result = run(net, given)
+    if isinstance(result, tuple):
+        raise Mistake("return one tensor, x: an attention gives (output, weights), take its [0]")
+    return result
 
 
-def judge_result(layer, result, calls, x, memory, tgt_mask, src_mask) -> None:
-    """What the learner's own parts give when they are joined in the right way, and its gradient."""
-    norms = list(dict.fromkeys(part for part, _ in calls if isinstance(part, AddNorm)))
-    first, second, net = (p for p, _ in calls if not isinstance(p, AddNorm))
-    given = [x.clone().requires_grad_(), memory.clone().requires_grad_()]
-    steps = [lambda y: first(y, y, y, tgt_mask)[0],
-             lambda y: second(y, given[1], given[1], src_mask)[0], net]
-    y = given[0]
-    for norm, step in zip(norms, steps):
-        y = norm(y, step)
-    if not same(result, y):
-        raise Mistake("all parts are called, the result is not theirs: hand each step's x on to "
-                      "the next, x = self.add_norm(x, step), and return the last")
-    again = [x.clone().requires_grad_(), memory.clone().requires_grad_()]
-    weight = torch.randn_like(y)
-    wanted = torch.autograd.grad((y * weight).sum(), given)
-    own = (layer(*again, tgt_mask, src_mask) * weight).sum()
-    got = torch.autograd.grad(own, again, allow_unused=True) if own.requires_grad else (None, None)
-    for name, grad, true in zip(("x", "the memory"), got, wanted):
-        if grad is None or not same(grad, true):
-            raise Mistake(f"the result is right, its gradient does not reach {name}: no detach "
-                          "and no torch.no_grad() here, the layer must learn")
+def layer(
+    net, x, memory, tgt_mask, src_mask, *, handed_on: tuple = (True, True),
+    first: Callable = lambda ask, y, x, m, t, s: ask(y, y, y, t),
+    second: Callable = lambda ask, y, x, m, t, s: ask(y, m, m, s),
+) -> Tensor:
+    """What the learner's own parts give in the right order; a known mistake has another step."""
+    own, other, think, *norms = (net.get_submodule(name) for name in net.in_order)
+
+    def look(norm, ask, step, x):
+        return norm(x, lambda y: step(ask, y, x, memory, tgt_mask, src_mask)[0])
+
+    z = look(norms[0], own, first, x)
+    z = look(norms[1], other, second, z if handed_on[0] else x)
+    return norms[2](z if handed_on[1] else x, think)
+
+
+def layer_mistakes() -> list[tuple[Callable, str]]:
+    """Layers with one thing wrong, and what to say then."""
+
+    firsts = [
+        (lambda a, y, x, m, t, s: a(y, y, y), "the first attention hides nothing: want tgt_mask"),
+        (lambda a, y, x, m, t, s: a(y, y, y, ~t), "the first attention got tgt_mask turned "
+         "round: True means may look, hand it over as it is"),
+        (lambda a, y, x, m, t, s: a(y, y, y, t[:1]), "all sentences get the tgt_mask of the first: "
+         "hand it over as it is"),
+        (lambda a, y, x, m, t, s: a(y, y, y, s), "the first attention got src_mask: the words "
+         "written so far ask one another under tgt_mask"),
+        (lambda a, y, x, m, t, s: a(y, m, m, s), "the first attention reads the memory: it asks "
+         "the target words, y, y, y"),
+        (lambda a, y, x, m, t, s: a(x, x, x, t), "the first attention reads x, not the y that "
+         "AddNorm hands to your function: in pre-norm y is the normalised x"),
+        (lambda a, y, x, m, t, s: a(y, x, x, t), "key and value of the first attention are x, not "
+         "the y that AddNorm hands to your function: in pre-norm y is the normalised x"),
+    ]
+    seconds = [
+        (lambda a, y, x, m, t, s: a(y, m, m), "the second attention hides nothing: want src_mask"),
+        (lambda a, y, x, m, t, s: a(y, m, m, ~s), "the second attention got src_mask turned "
+         "round: True means may look, hand it over as it is"),
+        (lambda a, y, x, m, t, s: a(y, m, m, s[:1]), "all sentences get the src_mask of the first: "
+         "hand it over as it is"),
+        (lambda a, y, x, m, t, s: a(y, m, m, t), "the second attention got tgt_mask: the memory is "
+         "read under src_mask"),
+        (lambda a, y, x, m, t, s: a(y, y, y, t), "the second attention never reads the memory: its "
+         "key and value are the memory"),
+        (lambda a, y, x, m, t, s: a(y, y, y, s), "the second attention never reads the memory, but "
+         "the target words under src_mask: its key and value are the memory"),
+        (lambda a, y, x, m, t, s: a(y, m, y, s), "the value of the second attention is y: key and "
+         "value are the memory, both"),
+        (lambda a, y, x, m, t, s: a(y, y, m, s), "the key of the second attention is y: key and "
+         "value are the memory, both"),
+        (lambda a, y, x, m, t, s: a(m, m, m, s), "the query of the second attention is the memory: "
+         "the decoder asks, so query y, key memory, value memory"),
+        (lambda a, y, x, m, t, s: a(m, y, y, t), "the second attention is turned round, memory "
+         "asks target: the decoder asks, so query y, key memory, value memory"),
+        (lambda a, y, x, m, t, s: a(x, m, m, s), "the second attention asks with x, not with the "
+         "y that AddNorm hands to your function: in pre-norm y is the normalised x"),
+    ]
+    both = [
+        (dict(first=firsts[4][0], second=seconds[4][0]), "the memory is read first, the target "
+         "words after it: the other way round"),
+        (dict(first=firsts[0][0], second=seconds[0][0]), "neither attention got a mask: tgt_mask "
+         "for the first, src_mask for the second"),
+        (dict(first=firsts[3][0], second=seconds[3][0]), "the masks are exchanged: tgt_mask for "
+         "the first attention, src_mask for the second"),
+        (dict(first=firsts[5][0], second=seconds[10][0]), "both attentions read x, not the y that "
+         "AddNorm hands to your function: in pre-norm y is the normalised x"),
+        (dict(handed_on=(False, True)), "the result of the first attention is lost: hand each "
+         "step's x on to the next, x = self.add_norm(x, step)"),
+        (dict(handed_on=(True, False)), "the result of the attentions is lost: hand each step's x "
+         "on to the next, x = self.add_norm(x, step)"),
+    ]
+    return [(functools.partial(layer, **steps), words) for steps, words in (
+        *((dict(first=f), words) for f, words in firsts),
+        *((dict(second=f), words) for f, words in seconds), *both)]
 
 
 # ---- 11.2 ----
 
+PARTS = ("src_embedding", "tgt_embedding", "encoder", "decoder", "out")
+
 
 @exercise("11.2")
 def check_transformer(answer) -> str:
-    """Judge encode and forward of a class (src_vocab_size, tgt_vocab_size, d_model, n_heads)."""
-    for tgt_len, n_layers in ((TGT_LEN, 1), (6, 2)):
-        model = made(answer, VOCAB, VOCAB + 2, D_MODEL, N_HEADS, n_layers)
-        names = "src_embedding", "tgt_embedding", "encoder", "decoder", "out"
-        if missing := [name for name in names if not hasattr(model, name)]:
-            raise Mistake(f"your __init__ has no self.{missing[0]}: keep the one that was given")
-        model.eval()
-        for part in model.modules():                   # no norm may do nothing
-            if type(part).__name__ == "LayerNorm" and hasattr(part, "gain"):
-                nn.init.normal_(part.gain)
-        src, tgt = (torch.randint(4, VOCAB, (BATCH, n)) for n in (SRC_LEN, tgt_len))
-        given = src, some_masks(tgt_len)[1], tgt
-        judge_encode(model, *given)
-        judge_forward(model, *given)
+    """Judge encode, then forward, of (src_vocab_size, tgt_vocab_size, d_model, n_heads, ...)."""
+    one, two = (whole_of(answer, *sizes) for sizes in (
+        (VOCAB, VOCAB + 2, D_MODEL, N_HEADS, 1), (VOCAB + 5, VOCAB, 8, 2, 2)))
+
+    def texts(words: str, net: nn.Module, batch: int, src_len: int, tgt_len: int, seen=1,
+              gradients=True):
+        src_mask = some_masks(batch, tgt_len, src_len)[1]
+        src_mask[-1] &= bool(seen)
+        return case(words, net, torch.randint(4, VOCAB, (batch, src_len)), src_mask,
+                    torch.randint(4, VOCAB, (batch, tgt_len)), gradients=gradients)
+
+    cases = [
+        texts("as many target as source words", one, BATCH, TGT_LEN, TGT_LEN),
+        texts("7 source and 6 target words, two layers", two, 3, 7, 6),
+        texts("3 source and 9 target words", one, BATCH, 3, 9, gradients=False),
+        texts("one sentence", one, 1, 6, 4, gradients=False),
+        texts("one sentence, one word", two, 1, 1, 1, gradients=False),
+        texts("training mode", in_training(one, 0.0), BATCH, SRC_LEN, TGT_LEN),
+        texts("a source of padding alone", one, BATCH, SRC_LEN, TGT_LEN, seen=0, gradients=False),
+    ]
+    sources = [replace(c, args=c.args[:-1], gradients=c is cases[0]) for c in cases]
+    agree(encode, right_memory, sources, encode_mistakes(), axes={"memory":
+          WORDS["the result"]}, advice="Want self.encoder(self.src_embedding(src), src_mask)")
+    agree(forward_whole, right_logits, cases, forward_mistakes(),
+          axes={"logits": ("sentence", "place", "token")}, advice="Want self.out(self.decoder("
+          "target, memory, causal mask, src_mask))")
+    want_trainable(one)
     return "One memory, read by every decoder layer, under two masks"
 
 
-def judge_encode(model: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor) -> None:
-    """The memory: embedding, then encoder, under src_mask."""
-    if not hasattr(model, "encode"):
+def whole_of(answer, *sizes) -> nn.Module:
+    """The learner's model, its given parts there."""
+    net = built(answer, *sizes)
+    if missing := [name for name in PARTS if not hasattr(net, name)]:
+        raise Mistake(f"your __init__ has no self.{missing[0]}: keep the one that was given")
+    if not hasattr(net, "encode"):
         raise Mistake("want two methods, encode and forward")
-    memory = call(model.encode, src, src_mask)
-    words = model.src_embedding(src)
-    if isinstance(memory, tuple):
+    for name in ("encoder", "decoder"):
+        layers = getattr(getattr(net, name), "layers", None)
+        if layers is not None and len(layers) != sizes[-1]:
+            raise Mistake(f"self.{name} has {len(layers)} layers, asked for n_layers={sizes[-1]}")
+    return stirred(net)
+
+
+def encode(net: nn.Module, src: Tensor, src_mask: Tensor):
+    """What the learner's encode gives: one tensor."""
+    result = run(net.encode, (src, src_mask))
+    if isinstance(result, tuple):
         raise Mistake("encode returns one tensor, the memory")
-    want_tensor(memory, (BATCH, SRC_LEN, D_MODEL), "of the memory (batch, src_len, d_model)")
-    wanted = model.encoder(words, src_mask)
-    if not same(memory, wanted):
-        name_mistake(memory, [
-            (words, "encode returns the embedded words: hand them to self.encoder"),
-            (model.encoder(words), "the encoder got no src_mask: it reads the padding"),
-            (model.encoder(words, ~src_mask), "the encoder got src_mask turned round: hand it "
-             "over as it is"),
-            (model.encoder(words, src_mask & causal_mask(SRC_LEN)), "the encoder got a causal "
-             "mask: the whole source is there from the start"),
-            (model.encoder(model.tgt_embedding(src), src_mask), "the source goes through the "
-             "embedding of the target: it has its own, self.src_embedding"),
-        ])
-        raise Mistake("the memory is not self.encoder(self.src_embedding(src), src_mask)")
+    return result
 
 
-def judge_forward(model: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor) -> None:
-    """The logits: what the decoder reads, under which masks, then the linear layer."""
-    logits = call(model, src, src_mask, tgt)
-    memory, y = model.encode(src, src_mask), model.tgt_embedding(tgt)
-    past = causal_mask(tgt.size(1))
-    decoded = model.decoder(y, memory, past, src_mask)
-    wanted = model.out(decoded)
-    if isinstance(logits, tuple):
+def forward_whole(net: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor):
+    """What the learner's forward gives: one tensor."""
+    result = run(net, (src, src_mask, tgt))
+    if isinstance(result, tuple):
         raise Mistake("forward returns one tensor, the logits")
-    if not isinstance(logits, Tensor):
-        want_tensor(logits, tuple(wanted.shape), "of the logits (batch, tgt_len, tgt_vocab_size)")
-    if not same(logits, wanted):
-        def by(memory=memory, y=y, past=past, mask=src_mask):
-            return model.out(model.decoder(y, memory, past, mask))
+    return result
 
-        name_mistake(logits, [
-            (decoded, "these are the vectors of the decoder: self.out turns them into logits"),
-            (wanted.softmax(-1), "return the logits, without softmax: the loss does that itself"),
-            (wanted.log_softmax(-1), "return the logits, without log_softmax: the loss does that "
-             "itself"),
-            (wanted[:, -1:], "only the last place: in training all places are asked at once"),
-            (by(past=None), "every place sees the words after it: the decoder got no causal mask"),
-            (by(past=~past), "the causal mask is turned round: True means may look"),
-            (by(past=past.T), "the causal mask lies the wrong way: a place may look back"),
-            (by(mask=None), "the decoder got no src_mask: it reads the padding of the memory"),
-            (by(mask=~src_mask), "the decoder got src_mask turned round: hand it over as it is"),
-            (by(memory=model.src_embedding(src)), "the decoder reads the embedded source words: "
-             "hand it the memory, what encode returns"),
-            (by(y=model.src_embedding(tgt)), "the target goes through the embedding of the "
-             "source: it has its own, self.tgt_embedding"),
-            (by(past=None, mask=None), "the decoder got neither mask: a causal one for the "
-             "target, src_mask for the memory"),
-        ])
-        want_tensor(logits, tuple(wanted.shape), "of the logits (batch, tgt_len, tgt_vocab_size)")
-        want_finite(logits, "is a row of a mask empty?")
-        raise Mistake("the logits are not self.out(self.decoder(target, memory, causal mask, "
-                      "src_mask))")
-    logits.square().sum().backward() if logits.requires_grad else None
-    for name, weight in model.named_parameters():
-        if weight.grad is None or not weight.grad.abs().sum() > 0:
-            raise Mistake(f"the logits are right, their gradient does not reach {name}: no detach "
-                          "and no torch.no_grad() here, the model must learn")
+
+def right_memory(net, src, src_mask) -> Tensor:
+    """What encode should give, from the learner's own parts."""
+    return net.encoder(net.src_embedding(src), src_mask)
+
+
+def right_logits(net, src, src_mask, tgt) -> Tensor:
+    """What forward should give, from the learner's own parts."""
+    return decoded(net, src, src_mask, tgt)
+
+
+def encode_mistakes() -> list[tuple[Callable, str]]:
+    """Memories with one thing wrong, and what to say then."""
+    return [
+        (lambda net, src, mask: net.src_embedding(src), "encode returns the embedded words: hand "
+         "them to self.encoder"),
+        (lambda net, src, mask: net.encoder(net.src_embedding(src)), "the encoder got no src_mask: "
+         "it reads the padding"),
+        (lambda net, src, mask: net.encoder(net.src_embedding(src), ~mask), "the encoder got "
+         "src_mask turned round: hand it over as it is"),
+        (lambda net, src, mask: net.encoder(net.src_embedding(src), mask[:1]), "all sentences get "
+         "the src_mask of the first: hand it over as it is"),
+        (lambda net, src, mask: net.encoder(net.src_embedding(src), mask & causal_mask(
+            src.size(1))), "the encoder got a causal mask: the whole source is there from the "
+         "start"),
+        (lambda net, src, mask: net.encoder(net.src_embedding(src), causal_mask(src.size(1))),
+         "the encoder got a causal mask in place of src_mask: the whole source is there from the "
+         "start"),
+        (lambda net, src, mask: net.encoder(net.tgt_embedding(src), mask), "the source goes "
+         "through the embedding of the target: it has its own, self.src_embedding"),
+        (lambda net, src, mask: net.encoder(net.src_embedding.embedding(src), mask), "the vectors "
+         "come from the table alone, without their positions: call self.src_embedding(src)"),
+    ]
+
+
+def decoded(net, src, src_mask, tgt, *, past=lambda past: past, mask=lambda mask: mask,
+            memory=right_memory, y=lambda net, tgt: net.tgt_embedding(tgt),
+            end=lambda net, x: net.out(x)) -> Tensor:
+    """The way to the logits; a known mistake has another step."""
+    x = net.decoder(y(net, tgt), memory(net, src, src_mask), past(causal_mask(tgt.size(1))),
+                    mask(src_mask))
+    return end(net, x)
+
+
+def forward_mistakes() -> list[tuple[Callable, str]]:
+    """Logits with one thing wrong, and what to say then."""
+
+    def none(mask):
+        return None
+
+    known = [(functools.partial(decoded, **steps), words) for steps, words in [
+        (dict(end=lambda net, x: x), "these are the vectors of the decoder: self.out turns them "
+         "into logits"),
+        (dict(end=lambda net, x: net.out(x).softmax(-1)), "return the logits, without softmax: "
+         "the loss does that itself"),
+        (dict(end=lambda net, x: net.out(x).log_softmax(-1)), "return the logits, without "
+         "log_softmax: the loss does that itself"),
+        (dict(end=lambda net, x: net.out(x)[:, -1:]), "only the last place: in training all "
+         "places are asked at once"),
+        (dict(end=lambda net, x: net.out(x)[:, -1]), "only the last place, and its axis is gone: "
+         "in training all places are asked at once"),
+        (dict(past=none), "every place sees the words after it: the decoder got no causal mask"),
+        (dict(past=lambda past: ~past), "the causal mask is turned round: True means may look"),
+        (dict(past=lambda past: past.T), "the causal mask lies the wrong way: a place may look "
+         "back"),
+        (dict(past=lambda past: past.tril(-1)), "the causal mask hides a place from itself: it "
+         "may look at itself and the past"),
+        (dict(past=lambda past: torch.ones_like(past).tril(1)), "the causal mask shows one place "
+         "too many, the next word: it may look at itself and the past"),
+        (dict(mask=none), "the decoder got no src_mask: it reads the padding of the memory"),
+        (dict(mask=lambda mask: ~mask), "the decoder got src_mask turned round: hand it over as "
+         "it is"),
+        (dict(mask=lambda mask: mask[:1]), "in the decoder all sentences get the src_mask of the "
+         "first: hand it over as it is"),
+        (dict(past=none, mask=none), "the decoder got neither mask: a causal one for the target, "
+         "src_mask for the memory"),
+        (dict(memory=lambda net, src, mask: net.src_embedding(src)), "the decoder reads the "
+         "embedded source words: hand it the memory, what encode returns"),
+        (dict(memory=lambda net, src, mask: net.encoder(net.src_embedding(src))), "forward makes "
+         "its memory without src_mask: call self.encode(src, src_mask)"),
+        (dict(y=lambda net, tgt: net.src_embedding(tgt)), "the target goes through the embedding "
+         "of the source: it has its own, self.tgt_embedding"),
+        (dict(y=lambda net, tgt: net.tgt_embedding.embedding(tgt)), "the target's vectors come "
+         "from the table alone, without their positions: call self.tgt_embedding(tgt)"),
+    ]]
+
+    def exchanged(net, src, mask, tgt):
+        x, memory = net.tgt_embedding(tgt), right_memory(net, src, mask)
+        return net.out(net.decoder(x, memory, mask, causal_mask(tgt.size(1))))
+
+    return [*known, (exchanged, "the decoder's two masks are exchanged: the causal one comes "
+                     "first, then src_mask")]
 
 
 # ---- 11.3 ----
@@ -284,110 +387,145 @@ def judge_forward(model: nn.Module, src: Tensor, src_mask: Tensor, tgt: Tensor) 
 class Scripted(nn.Module):
     """A stand-in for a trained model that answers every beginning of its sentence with one word.
 
-    script: what it writes after <bos>. After any other beginning it says `lost`. At places before
-    the last it says what was right there, too, as a Transformer does.
+    path: <bos> and what it writes after it. After any other beginning it says a word that depends
+    on all that it read. At places before the last it says what was right there, some of it louder.
     """
 
-    def __init__(self, bos_id: int, script: list[int], lost: int, src: Tensor):
+    def __init__(self, path: list[int], src: Tensor, src_mask: Tensor):
         super().__init__()
-        self.bos_id, self.script, self.lost, self.src = bos_id, script, lost, src
-        self.log = Log()
+        self.path, self.src, self.src_mask, self.asked = path, src, src_mask, 0
 
     def forward(self, src, src_mask, tgt):
-        """Logits (batch, n, vocab_size): the likeliest word stands at 0.5, another at 0.4."""
-        self.log.asked.append(tgt.clone())
+        """Logits (batch, n, vocab_size), all below 0; the second likeliest word is near."""
+        self.asked += 1
+        if self.asked > 99:
+            raise Mistake("it never stops: at most max_len words, in every case")
         if tgt.dim() != 2 or not tgt.size(1):
             raise Mistake(f"the model got tgt of shape {tuple(tgt.shape)}: want (1, n), the words "
                           "so far, <bos> first")
-        if src.shape != self.src.shape or not src.equal(self.src) or src_mask.shape != (
-                1, 1, self.src.size(1)) or not src_mask.all():
+        if not torch.equal(src, self.src) or not torch.equal(src_mask, self.src_mask):
             raise Mistake("call model(src, src_mask, tgt), with src and src_mask as they came")
-        logits = torch.full((len(tgt), tgt.size(1), VOCAB), -3.0)
-        path = [self.bos_id, *self.script]
-        for place in range(tgt.size(1)):
-            known = tgt[0, : place + 1].tolist() == path[: place + 1]
-            word = path[place + 1] if known and place + 1 < len(path) else self.lost
-            logits[:, place, word], logits[:, place, (word + 1) % VOCAB] = 2.5, 2.2
+        logits = torch.full((len(tgt), tgt.size(1), VOCAB), -9.0)
+        for row, sentence in enumerate(tgt.tolist()):
+            for place in range(len(sentence)):
+                read = sentence[: place + 1]
+                known = read == self.path[: place + 1] and len(read) < len(self.path)
+                word = self.path[place + 1] if known else (
+                    sum((7 * i + 3) * token for i, token in enumerate(read)) + len(read)) % VOCAB
+                quiet = 0.1 * ((3 * place + 2) % 5)
+                logits[row, place, word] = -1.0 - quiet
+                logits[row, place, (word + 1) % VOCAB] = -1.05 - quiet
         return logits
 
 
 @exercise("11.3")
 def check_write(answer) -> str:
     """One word at a time: begin with <bos>, read everything, stop at <eos> or at max_len."""
-    for bos_id, eos_id, script, max_len in (
-        (0, 1, [5, 7, 5, 9, 1], 40), (3, 8, [4, 4, 10, 0, 1, 2, 8], 12), (6, 2, [3, 9, 3, 9, 4], 3),
-    ):
-        judge_write(answer, bos_id, eos_id, script, max_len)
+
+    def script(words: str, bos_id: int, eos_id: int, written: list[int], max_len: int, src_len=3,
+               hint=""):
+        src, src_mask = torch.randint(4, VOCAB, (1, src_len)), torch.ones(1, 1, src_len).bool()
+        src_mask[..., 3:] = False
+        model = Scripted([bos_id, *written], src, src_mask)
+        return case(words, model, src, src_mask, bos_id, eos_id, max_len, hint=hint)
+
+    cases = [
+        script("a sentence of 4 words", 0, 1, [5, 7, 5, 9, 1], 40),
+        script("<bos> 3 and <eos> 8", 3, 8, [4, 4, 10, 0, 1, 2, 8], 12, 6, hint="stop at eos_id "
+               "alone: what the special tokens are called is handed in"),
+        script("max_len 3", 6, 2, [3, 9, 3, 9, 4, 2], 3, hint="at most max_len words, and <bos> "
+               "does not count"),
+        script("max_len 1", 0, 1, [5, 6, 1], 1, hint="at most max_len words, and <bos> does not "
+               "count"),
+        script("<eos> as the last of max_len words", 0, 1, [5, 6, 1], 3, hint="<eos> counts as a "
+               "word, and is returned"),
+        script("a sentence without a word, <eos> at once", 2, 4, [4], 9, hint="look for <eos> "
+               "after each word that was added, the first one too"),
+        script("a long sentence", 0, 1, [3 + i % 7 for i in range(45)] + [1], 60, hint="max_len "
+               "may be any number"),
+    ]
+    if not callable(answer):
+        call(answer)
+
+    @functools.wraps(answer, updated=())
+    def asked(*given, **named):
+        next(m for m in (*given, *named.values()) if isinstance(m, Scripted)).asked = 0
+        return run(answer, given, named)
+
+    agree(asked, write, cases, write_mistakes(), axes={"tokens": ("sentence", "word")},
+          advice="Take the last place of the logits and add the word at the end",
+          gradients=False, float64=False)
     return "It reads all its words again at every step, and knows when to stop"
 
 
-def judge_write(answer, bos_id: int, eos_id: int, script: list[int], max_len: int) -> None:
-    """Hold what was written, and what was asked on the way, against the script."""
-    if answer is ... or not callable(answer):
-        call(answer)
-    src, src_mask = torch.tensor([[4, 9, 6]]), torch.ones(1, 1, 3, dtype=torch.bool)
-    lost = next(token for token in range(VOCAB) if token not in (bos_id, eos_id, *script))
-    model = Scripted(bos_id, script, lost, src)
-    wanted = [bos_id, *script[:max_len]]
-    result = call(lambda *given: answer(model, *given), src, src_mask, bos_id, eos_id, max_len)
-    asked = [tokens[0].tolist() for tokens in model.log.asked]
-    if not isinstance(result, Tensor):
-        raise Mistake(f"want a tensor of token ids (1, n), got {type(result).__name__}")
-    got = result.flatten().tolist()
-    if not asked:
-        raise Mistake("the model was never asked: want model(src, src_mask, tgt) called in a loop")
-    if asked[0] != [bos_id]:
-        raise Mistake(f"the first thing that the model reads is {asked[0]}: it must be <bos> "
-                      "alone, bos_id")
-    if len(asked) > 1 and len(asked[1]) == 1:
-        raise Mistake("at step 2 the model got one word only: it has no memory of what it read "
-                      "before, so hand it all words so far, <bos> first")
-    if len(asked) > 1 and len(asked[1]) != 2:
-        raise Mistake(f"at step 2 the model read {len(asked[1])} words: want <bos> and the first "
-                      "word")
-    if len(asked) > 1 and asked[1] == [bos_id, (script[0] + 1) % VOCAB]:
-        raise Mistake("the word that was taken is not the likeliest: argmax over the last axis")
-    if len(asked) > 2 and asked[2][:2] == asked[1] and asked[2][2] == script[0] != script[1]:
-        raise Mistake("the second word is the first again: take the logits of the last place, "
-                      "[:, -1], not of the first")
-    if result.dim() != 2 or len(result) != 1:
-        raise Mistake(f"want token ids of shape (1, n), got {tuple(result.shape)}")
-    name_written(got, wanted, bos_id, eos_id, max_len)
-    if result.dtype != torch.long:
-        raise Mistake(f"the token ids have type {result.dtype}: want torch.long")
+def write(
+    model, src, src_mask, bos_id, eos_id, max_len, *,
+    step: Callable = lambda logits: logits[:, -1].argmax(-1), start: Callable = lambda b, e: b,
+    read: Callable = lambda tgt: tgt, stop: Callable = lambda word, eos: word == eos,
+    most: Callable = lambda n: n, join: Callable = lambda tgt, word: torch.cat([tgt, word], 1),
+    give: Callable = lambda tgt, eos: tgt,
+) -> Tensor:
+    """Token ids (1, n), greedily; a known mistake has another step."""
+    model.asked = 0
+    tgt = torch.tensor([[start(bos_id, eos_id)]])
+    for _ in range(most(max_len)):
+        word = step(model(src, src_mask, read(tgt)))
+        tgt = join(tgt, word.view(1, 1))
+        if stop(word.item(), eos_id):
+            break
+    return give(tgt, eos_id)
 
 
-def name_written(got: list, wanted: list, bos_id: int, eos_id: int, max_len: int) -> None:
-    """Say what is wrong with the tokens that were returned."""
-    if got == wanted:
-        return
-    if got == wanted[1:]:
-        raise Mistake("<bos> is missing in what you return: want <bos>, then the words")
-    if wanted[-1] == eos_id and got == wanted[:-1]:
-        raise Mistake("<eos> is missing at the end of what you return: stop after it was added")
-    if got[: len(wanted)] == wanted and wanted[-1] == eos_id:
-        raise Mistake("it goes on after <eos>: stop when the newest word is eos_id")
-    if got[: len(wanted)] == wanted:
-        raise Mistake(f"max_len is {max_len}, you wrote {len(got) - 1} words after <bos>: at most "
-                      "max_len")
-    if wanted[: len(got)] == got and len(got) == max_len:
-        raise Mistake(f"max_len is {max_len}: that many words after <bos>, which does not count")
-    if wanted[: len(got)] == got:
-        raise Mistake(f"it stops after {len(got) - 1} words: stop only at eos_id or at max_len "
-                      "words")
-    place = next(i for i, pair in enumerate(zip(got, wanted)) if pair[0] != pair[1])
-    raise Mistake(f"word {place} is token {got[place]}, the model's likeliest is {wanted[place]}: "
-                  "take the last place of the logits and add the word at the end")
+def write_mistakes() -> list[tuple[Callable, str]]:
+    """Ways to write with one thing wrong, and what to say then."""
+    return [(functools.partial(write, **steps), words) for steps, words in [
+        (dict(start=lambda b, e: e), "the first thing that the model reads is <eos>: it must be "
+         "<bos> alone, bos_id"),
+        (dict(read=lambda tgt: tgt[:, -1:]), "at step 2 the model got one word only: it has no "
+         "memory of what it read before, so hand it all words so far, <bos> first"),
+        (dict(read=lambda tgt: tgt[:, -2:]), "the model got two words only: it has no memory of "
+         "what it read before, so hand it all words so far, <bos> first"),
+        (dict(read=lambda tgt: tgt[:, :1]), "the model reads <bos> alone at every step: hand it "
+         "all words so far"),
+        (dict(read=lambda tgt: tgt.flip(1)), "the model reads the words in reverse order"),
+        (dict(step=lambda logits: logits[:, 0].argmax(-1)), "each word is taken from the first "
+         "place: take the logits of the last place, [:, -1], not of the first"),
+        (dict(step=lambda logits: logits[0].argmax() % logits.size(-1)), "each word is taken from "
+         "all places together: take the logits of the last place, [:, -1]"),
+        (dict(step=lambda logits: logits[:, -1].topk(2).indices[:, 1]), "the word that was taken "
+         "is not the likeliest, but the second: argmax over the last axis"),
+        (dict(step=lambda logits: logits[:, -1].argmin(-1)), "the least likely word is taken: "
+         "want argmax"),
+        (dict(stop=lambda word, eos: False), "it goes on after <eos>: stop when the newest word "
+         "is eos_id"),
+        (dict(most=lambda n: 1), "only one word is written: call the model in a loop"),
+        (dict(most=lambda n: 0), "only <bos> comes back: was the model asked, in a loop?"),
+        (dict(most=lambda n: n + 1), "one word more than max_len is written: at most max_len "
+         "words, and <bos> does not count"),
+        (dict(most=lambda n: n - 1), "one word less than max_len is written: max_len words, and "
+         "<bos> does not count"),
+        (dict(give=lambda tgt, eos: tgt[:, 1:]), "<bos> is missing in what you return: want <bos>, "
+         "then the words"),
+        (dict(give=lambda tgt, eos: tgt[tgt != eos].unsqueeze(0)), "<eos> is missing at the end "
+         "of what you return: stop after it was added"),
+        (dict(give=lambda tgt, eos: tgt[:, 1:][tgt[:, 1:] != eos].unsqueeze(0)), "<bos> and <eos> "
+         "are missing in what you return: want <bos>, then the words, then <eos>"),
+        (dict(give=lambda tgt, eos: tgt[0]), "want token ids of shape (1, n), got (n,): one "
+         "sentence is a batch, too"),
+        (dict(join=lambda tgt, word: torch.cat([word, tgt], 1)), "the new word is put in front: "
+         "add the word at the end"),
+        (dict(join=lambda tgt, word: torch.cat([word, tgt], 1), stop=lambda word, eos: False),
+         "the new word is put in front, where <eos> is not found: add the word at the end"),
+        (dict(join=lambda tgt, word: word), "each word replaces those before it: add the word at "
+         "the end, torch.cat([tgt, word], dim=1)"),
+    ]]
 
 
 # ---- 11.4 ----
 
 
-class Log:
+class Log(list):
     """What a toy model was asked; a copy of the model writes into the same log."""
-
-    def __init__(self):
-        self.asked = []
 
     def __deepcopy__(self, memo):
         return self
@@ -396,130 +534,135 @@ class Log:
 class Toy(nn.Module):
     """A model that reads exactly the target positions that `sees` tells it to read.
 
-    sees: (tgt_len, tgt_len) strengths    rows: the sentences in which only these hold, known by
-    their first source word; in the
-    others a position sees itself and the past.    noise: rounding that depends on the run.
+    sees: (tgt_len, tgt_len) strengths
+    row: the sentence in which alone this holds, known by its first source word; in the others a
+    position sees itself and the past
+    noise: rounding that depends on the run
+    shift: is added to the logits of place 1 if token 3 is not 7
     """
 
-    def __init__(self, sees: Tensor, dropout=0.0, rows=None, noise=0.0):
+    def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB, shift=0.0):
         super().__init__()
-        self.embedding = nn.Embedding(VOCAB, D_MODEL)
-        self.out = nn.Linear(D_MODEL, VOCAB)
+        self.embedding = nn.Embedding(vocab, D_MODEL)
+        self.out = nn.Linear(D_MODEL, vocab)
         self.dropout = nn.Dropout(dropout)
-        self.sees, self.rows, self.noise = sees, rows, noise
-        self.log = Log()
+        self.sees, self.row, self.noise, self.shift, self.log = sees, row, noise, shift, Log()
+        self.train(dropout > 0)
 
     def forward(self, src, src_mask, tgt):
         """Logits (batch, tgt_len, vocab)."""
-        self.log.asked.append((src.clone(), tgt.clone()))
+        self.log.append((src.clone(), tgt.clone()))
         n, known = tgt.size(1), self.sees[: tgt.size(1), : tgt.size(1)]
         sees = torch.ones(n, n) if self.sees.all() else causal_mask(n).float()
         sees[: len(known), : len(known)] = known
         sees = sees.expand(len(tgt), n, n)
-        if self.rows is not None:
-            other = ~torch.isin(src[:, 0], 4 + torch.tensor(self.rows))
-            sees = torch.where(other[:, None, None], causal_mask(n).float(), sees)
-        whole = (self.embedding(src % VOCAB) * src_mask.transpose(1, 2)).sum(1, keepdim=True)
+        if self.row is not None:
+            other = (src[:, 0] != 4 + self.row).view(-1, 1, 1)
+            sees = torch.where(other, causal_mask(n).float(), sees)
+        whole = (self.embedding(src) * src_mask.transpose(1, 2)).sum(1, keepdim=True)
         logits = self.out(self.dropout(torch.tanh(sees @ self.embedding(tgt) + whole)))
-        return logits + self.noise * (-1) ** len(self.log.asked)
+        is_seven = (tgt[:, 3:4] == 7).any(dim=1).view(-1, 1, 1)
+        logits = logits + self.shift * (torch.arange(n).view(1, -1, 1) == 1) * ~is_seven
+        return logits + self.noise * (-1) ** len(self.log)
 
 
-def one_leak(i: int, j: int, strength: float = 1.0) -> Tensor:
+def one_leak(i: int, j: int, strength: float = 1.0, tgt_len: int = TGT_LEN) -> Tensor:
     """A causal model in which position i also sees the later position j."""
-    sees = causal_mask(TGT_LEN).float()
+    sees = causal_mask(tgt_len).float()
     sees[i, j] = strength
     return sees
 
 
 @exercise("11.4")
 def check_leak_test(answer) -> str:
-    """Right models must pass, leaking ones be found; each pair tells one mistake from another."""
-    if answer is ... or not callable(answer):
+    """Right models must pass, leaking ones be found; each case tells one mistake from another."""
+    if not callable(answer):
         call(answer)
     past, last = causal_mask(TGT_LEN).float(), TGT_LEN - 1
-    judge_silence(answer, past)
-    if not flags(answer, Toy(torch.ones(TGT_LEN, TGT_LEN))):
-        judge_blindness(answer)
-    for case, message in [
-        (dict(sees=one_leak(last - 1, last)), "a model in which the last position but one sees "
-         "the last one passes: change the last token, too"),
-        (dict(sees=one_leak(0, 1)), "a model in which position 0 sees position 1 passes: change "
-         "each later token in turn, not only the last"),
-        (dict(sees=one_leak(0, last)), "a model in which position 0 sees the last position "
-         "passes: compare all positions before the change, not only the one next to it"),
-        (dict(sees=one_leak(1, 3), rows=[1]), "a leak in the second sentence of the batch passes: "
-         "compare all sentences, not the first alone"),
-        (dict(sees=one_leak(1, 3), rows=[0]), "a leak in the first sentence of the batch passes: "
-         "compare all sentences"),
-        (dict(sees=one_leak(1, 3, 1e-3)), "a weak leak, logits moved by about 0.001, passes: your "
-         "tolerance is too wide. Rounding is near 1e-6"),
-    ]:
-        if not flags(answer, Toy(**case)):
-            raise Mistake(message)
-    for token in (0, 1):
-        if not flags(answer, Toy(one_leak(1, 3)), token):
-            raise Mistake(f"a leak passes where the token was {token} already: your new token was "
-                          "the old one. (tgt + 1) % vocab_size is always another")
+    turn = "your new token was the old one: other_tokens(tgt) has another in every place"
+    cases = [toy_case(*row) for row in [
+        ("a model without a mask", dict(sees=torch.ones(TGT_LEN, TGT_LEN)), ""),
+        ("a right model, in which each place reads only itself", dict(sees=torch.eye(TGT_LEN)),
+         "leave the changed place out of the comparison"),
+        ("a right model", dict(sees=past), "place i may depend on tokens 0 to i: change a later "
+         "one, and compare the places before it"),
+        ("a right model in training mode", dict(sees=past, dropout=0.5), "dropout differs from "
+         "run to run: switch it off, as at_rest does"),
+        ("a right model, but for rounding of 4e-7", dict(sees=past, noise=2e-7), "compare with a "
+         "tolerance, 1e-5"),
+        ("a model in which the last place but one sees the last", dict(
+            sees=one_leak(last - 1, last)), "change the last token, too"),
+        ("a model in which place 0 sees place 1", dict(sees=one_leak(0, 1)), "change each later "
+         "token in turn, not only the last"),
+        ("a model in which place 0 sees the last", dict(sees=one_leak(0, last)), "compare all "
+         "places before the change, not only the one next to it"),
+        ("a leak in the second sentence", dict(sees=one_leak(1, 3), row=1), "compare all "
+         "sentences, not the first alone"),
+        ("a leak in the first sentence", dict(sees=one_leak(1, 3), row=0), "compare all "
+         "sentences"),
+        ("a weak leak, which moves a logit by about 0.00005", dict(sees=one_leak(1, 3, 1e-4)),
+         "your tolerance is too wide: want 1e-5"),
+        ("a leak by which logits only fall", dict(sees=past, shift=-0.1), "a change may go up or "
+         "down: compare its size, abs()", 7),
+        ("a leak by which logits only rise", dict(sees=past, shift=0.1), "a change may go up or "
+         "down: compare its size, abs()", 7),
+        ("a leak where the token was 0 already", dict(sees=one_leak(1, 3)), turn, 0),
+        ("a leak where the token was 1 already", dict(sees=one_leak(1, 3)), turn, 1),
+        ("a leak at the end of a target of 8 words", dict(sees=one_leak(6, 7, tgt_len=8)), "take "
+         "the length from tgt"),
+        ("one sentence of two words with a leak", dict(sees=one_leak(0, 1, tgt_len=2)), "try "
+         "every later token, also if there is one only", None, 1),
+        ("a right model of 8 tokens, three sentences", dict(sees=past, vocab=8), "take sizes from "
+         "what is handed in", None, 3),
+    ]]
+    agree(judged(answer), lambda model, src, src_mask, tgt: bool(
+        model.shift or model.sees.triu(1).any()), cases,
+          explain=lambda answered, wants: "" if answered[0] else why_blind(answer, cases[0]),
+          gradients=False, float64=False)
     return "It finds leaks of any place and size, and lets right models pass"
 
 
-def flags(answer, model: Toy, token: int | None = None) -> bool:
-    """What the answer says of a model; makes sure that it is a bool and the mode is left."""
-    src, tgt = torch.randint(4, VOCAB, (BATCH, SRC_LEN)), torch.randint(4, 7, (BATCH, TGT_LEN))
-    src[:, 0] = 4 + torch.arange(BATCH)                # a toy knows its sentences by their word
-    src_mask = torch.ones(BATCH, 1, SRC_LEN, dtype=torch.bool)
-    src_mask[1, :, 4:] = False
-    tgt[0, 1] = 9
+def toy_case(words: str, toy: dict, hint: str, token: int | None = None, batch=BATCH) -> Case:
+    """A toy model with a batch; token: what stands in all places from the third on."""
+    tgt_len = len(toy["sees"])
+    src, tgt = torch.randint(4, 8, (batch, SRC_LEN)), torch.randint(4, 7, (batch, tgt_len))
+    src[:, 0] = 4 + torch.arange(batch)                # a toy knows its sentences by their word
+    tgt[0, 1] = 7
     if token is not None:
         tgt[:, 2:] = token
-    taken = []
-
-    def watched(*given):
-        taken.append(given[0])
-        return answer(*given)
-
-    model.train(model.dropout.p > 0)
-    result = call(watched, model, src, src_mask, tgt)
-    if any(part.training != model.training for part in taken[0].modules()):
-        raise Mistake("your test leaves the model in another mode: after model.eval(), put back "
-                      "model.train(mode) with the mode you found")
-    if isinstance(result, Tensor) and result.dtype == torch.bool and result.numel() == 1:
-        result = bool(result)
-    if not isinstance(result, bool):
-        raise Mistake("want True (it leaks) or False: compare the largest change with a "
-                      f"tolerance. Got {type(result).__name__}")
-    return result
+    return case(words, Toy(**toy), src, some_masks(batch, 1, SRC_LEN)[1], tgt, hint=hint)
 
 
-def judge_silence(answer, past: Tensor) -> None:
-    """Right models must not be flagged."""
-    if flags(answer, Toy(past)):
-        if flags(answer, Toy(torch.eye(TGT_LEN))):
-            raise Mistake("a right model is flagged, even one in which each position reads only "
-                          "itself: leave the changed position out of the comparison")
-        raise Mistake("a right model is flagged: you change the past and look at what follows. "
-                      "Position i may depend on tokens 0 to i, so change a later one")
-    if flags(answer, Toy(past, dropout=0.5)):
-        raise Mistake("a right model in training mode is flagged: dropout differs from run to "
-                      "run. Call model.eval() first")
-    if flags(answer, Toy(past, noise=2e-7)):
-        raise Mistake("a right model is flagged because of rounding, 4e-7: compare with a "
-                      "tolerance, such as 1e-5")
+def judged(answer) -> Callable:
+    """The answer, which must put back the mode in which it found the model."""
+
+    @functools.wraps(answer, updated=())
+    def asked(*given, **named):
+        model = next(m for m in (*given, *named.values()) if isinstance(m, nn.Module))
+        before = [part.training for part in model.modules()]
+        result = run(answer, given, named)
+        if [part.training for part in model.modules()] != before:
+            raise Mistake("your test leaves the model in another mode: after model.eval(), put "
+                          "back model.train(mode) with the mode you found, as at_rest does")
+        return result
+
+    return asked
 
 
-def judge_blindness(answer) -> None:
+def why_blind(answer, one: Case) -> str:
     """The answer passes a model without any mask: find out why."""
-    model = Toy(torch.ones(TGT_LEN, TGT_LEN))
-    flags(answer, model)
-    asked = model.log.asked
-    if len(asked) < 2:
-        raise Mistake(f"a model without a mask passes: you ran the model {len(asked)} times. A "
-                      "leak is a difference between two runs")
-    if all(torch.equal(tgt, asked[0][1]) for _, tgt in asked if tgt.shape == asked[0][1].shape):
-        if any(not torch.equal(src, asked[0][0]) for src, _ in asked):
-            raise Mistake("a model without a mask passes: you changed the source, which every "
-                          "position may read. Change a token of tgt")
-        raise Mistake("a model without a mask passes: every run got the same tgt. Change one of "
-                      "its tokens between two runs")
-    raise Mistake("a model without a mask passes: compare the logits themselves, at all positions "
-                  "before the changed token. Their shape is always the same")
+    log = one.args[0].log
+    log.clear()
+    call(judged(answer), *one.args)
+    start = "a model without a mask passes: "
+    if len(log) < 2:
+        return (f"{start}you ran the model {len(log)} times. A leak is a difference between two "
+                "runs")
+    (src, tgt), *others = log
+    if all(torch.equal(tgt, other) for _, other in others if other.shape == tgt.shape):
+        if any(not torch.equal(src, other) for other, _ in others):
+            return (f"{start}you changed the source, which every position may read. Change a "
+                    "token of tgt")
+        return f"{start}every run got the same tgt. Change one of its tokens between two runs"
+    return (f"{start}compare the logits themselves, at all positions before the changed token. "
+            "Their shape is always the same")
