@@ -97,7 +97,7 @@ SIZES = Exercise(
         (size(NORM, "gradient.norm(dim=-1)"), "(letter) = (5,), got (5, 1)"),
         (size(RESULT, f"{RESULT}[:5]"), "for 7 letters"),
         (size(RESULT, f"{RESULT}.squeeze()"), "for one letter"),
-        (size(RESULT, f"{RESULT} + torch.eye(len(x))[len(x) // 2]"), "gradient of one number of the last"),
+        (size(RESULT, f"{RESULT} + torch.eye(len(x))[len(x) // 2]"), "of each gradient of read"),
         (size(READ, "read(torch.ones_like(x))"), "`x` has no part"),
         (size(READ, "read(x.zero_())"), "in place"),
         (size("return", "read.cell.state_map.register_forward_hook(print)\n    return"), "hooks"),
