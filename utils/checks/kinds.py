@@ -401,8 +401,9 @@ class Trial:
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
             rounding = TOLERANCE[pull.dtype] * largest
-            pulling |= {name} if (pull.abs() > rounding).any() else set()
-            if name in pulling and not found.any():
+            pulls_here = bool((pull.abs() > rounding).any())
+            pulling |= {name} if pulls_here else set()
+            if pulls_here and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
             elif not found.isfinite().all():
                 covered.append(name)
@@ -431,7 +432,7 @@ class Trial:
         parts = {n.split(".")[0] for n in lost if "." in n}
         inside = {p: [n for n in names if n.startswith(f"{p}.")] for p in parts}
         parts = {p for p, n in inside.items() if len(n) > 2 and lost.keys() >= {*n}}
-        found = [*dict.fromkeys(n.split(".")[0] if n.split(".")[0] in parts else n for n in lost)]
+        found = [*dict.fromkeys(f"{p}.*" if (p := n.split(".")[0]) in parts else n for n in lost)]
         reached = " and ".join(f"`{n}`" for n in found[:3])
         reached = "any of the arguments" if whole else reached + (
             f" and {len(found) - 3} more" if len(found) > 3 else "")
