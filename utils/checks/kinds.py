@@ -102,9 +102,7 @@ def agree(
     cases = list(cases)
     if float64 and any(map(is_float, cases[0].args)):
         hint = "something in it has a type of its own: take that of the arguments"
-        first_wide = (n for n, one in enumerate(cases) if any(map(is_wide, one.args)))
-        cases.insert(next(first_wide, len(cases)),
-                     as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
+        cases.append(as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
         hint = cases[0].hint if " raised " in str(answered[0]) else ""
@@ -299,8 +297,8 @@ class Trial:
         new = [size for name, size in sizes(self.names, one.args)
                if (name, size) not in known and name in dict(known)]
         if any(isinstance(size, tuple) and 1 in size for size in new):
-            return ("an axis has size 1 there: is a size or a number written into your code, does "
-                    "squeeze() take the axis away, or is it repeated by broadcasting?")
+            return ("is a size or a number written into your code? Or, as an axis has size 1 "
+                    "there: does squeeze() take it away, or broadcasting repeat it?")
         return ("is a size or a number written into your code, or kept from an earlier call?"
                 if new else "")
 
@@ -464,11 +462,6 @@ def capital(text: str) -> str:
     """A text as a sentence begins, unless it begins with code or a formula."""
     word = text.split(" ", 1)[0].rstrip(",:")
     return text[:1].upper() + text[1:] if word.isalpha() else text
-
-
-def is_wide(value) -> bool:
-    """Whether a value is a tensor of float64."""
-    return is_float(value) and value.dtype == torch.float64
 
 
 def first(wrong: list[str]) -> int:

@@ -13,6 +13,7 @@ from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, NotAttempted, call, exercise
 from utils.checks.kinds import (
     agree,
+    as_dtype,
     case,
     forward,
     judge_birth,
@@ -55,10 +56,11 @@ def check_layer_norm(answer) -> str:
         case("a gain and a bias of some hundreds", 0.3 * torch.randn(2, 3, 4) + 1,
              *torch.tensor([[400.0, -500, 300, 200], [300, 200, -400, -100]]), EPS,
              hint="nothing is cut off"),
+        as_dtype(plain, torch.float64, "the first numbers as float64", "take the type of x"),
         case("features near 100000", *high, hint="the difference of two large numbers loses its "
              "digits: subtract the mean first, and square what is left"),
-    ], norm_mistakes(), axes=WORDS, advice="With gain 1 and bias 0 each word must come out with "
-        "mean 0 and mean square σ² / (σ² + ε)")
+    ], norm_mistakes(), axes=WORDS, float64=False, advice="With gain 1 and bias 0 "
+        "each word must come out with mean 0 and mean square σ² / (σ² + ε)")
     return "Each word by itself, σ² with n, ε inside the root"
 
 
