@@ -70,7 +70,9 @@ KINDS = {
     "seeds": (lambda q, k: (torch.manual_seed(0), scores(q, k))[1], "sets the random state"),
     "numpy seeds": (lambda q, k: (np.random.seed(0), scores(q, k))[1],  # noqa: NPY002
                     "sets the random state"),
-    "noise": (lambda q, k: scores(q, k) + torch.rand(()), ", want "),
+    "noise": (lambda q, k: scores(q, k) + torch.rand(()), "random numbers have a part"),
+    "a sum over all calls": (lambda q, k, kept=[]: (kept.append(scores(q, k)), sum(
+        x.mean() for x in kept) + scores(q, k))[1], "kept from the call before"),
     "half a gradient": (lambda q, k: scores(q, (k + k.detach()) / 2), "the gradient at `k` is not"),
     "nan": (lambda q, k: scores(q, k) * math.nan, "is nan, want"),
     "gradients off": (lambda q, k: (torch.set_grad_enabled(False), scores(q, k))[1],
@@ -232,6 +234,21 @@ def test_a_model_that_an_answer_leaves_in_eval_mode_is_put_back() -> None:
     assert model.training and left_behind(model, state_of(model)) == ""
     with pytest.raises(Mistake, match="dropout rate of `dropout`"):
         call(lambda model: setattr(model.dropout, "p", 0.3) or 1, model)
+
+
+def test_a_result_that_never_moves_an_argument_needs_no_gradient_at_it() -> None:
+    def look(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ x.mT, (x @ x.mT).softmax(-1)    # of one word: 1, whatever x is
+
+    def constant(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ x.mT, torch.ones(1, 1) * (0 * x).sum() + torch.ones(1, 1)
+
+    one_word = [case("one word", torch.tensor([[0.5, -1.5]]))]
+    assert complaint(look, look, one_word, axes={"a": (), "b": ()}, float64=False) == ""
+    assert complaint(constant, look, one_word, axes={"a": (), "b": ()}, float64=False) == ""
+    cut = complaint(lambda x: (look(x)[0].detach(), look(x)[1]), look, one_word,
+                    axes={"a": (), "b": ()}, float64=False)
+    assert "no gradient reaches `x` from a" in cut
 
 
 def test_gradients_at_the_weights_of_a_module() -> None:

@@ -108,12 +108,16 @@ def agree(
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
         hint = cases[0].hint if " raised " in str(answered[0]) else ""
-        raise Mistake(f"{answered[0]}. {hint}".rstrip(". "))
+        raise Mistake(f"{answered[0]}. {hint[:1].upper()}{hint[1:]}".rstrip(". "))
     wants = [trial.right(one) for one in cases]
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
+        if not explain:                     # which may know more of it
+            trial.judge_chance(cases[first(wrong)])
         trial.diagnose(cases, answered, wants, wrong, explain)
+        if explain:
+            trial.judge_chance(cases[first(wrong)])
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
     trial.judge_memory(cases[0])
@@ -169,9 +173,9 @@ class Trial:
         self.names = list(inspect.signature(truth).parameters)
         self.outputs = [name for name in axes if name not in self.names] or ["the result"]
 
-    def ask(self, one: Case):
+    def ask(self, one: Case, seed: int = 1):
         """What the answer gives, or the Mistake that it makes on the way."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return call(self.by_name(one.args), *one.args)
         except Mistake as mistake:
@@ -184,9 +188,9 @@ class Trial:
             return self.answer
         return lambda *given: self.answer(**dict(zip(self.names, given)))
 
-    def right(self, one: Case):
+    def right(self, one: Case, seed: int = 1):
         """What the truth gives; it may be computed from the learner's own maps."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return self.truth(*one.args)
         except RuntimeError as error:
@@ -287,9 +291,10 @@ class Trial:
         right = f"{right[0]} and {place - 1} other cases" if place > 2 else " and ".join(right)
         only = ""
         for before in cases[:place]:
-            other = [name for name, a, b in zip(self.names, cases[place].args, before.args)
-                     if not equal(a, b)]
-            if len(self.names) > 1 and len(other) == 1:
+            pairs = zip(self.names, cases[place].args, before.args)
+            other = [name for name, a, b in pairs if not equal(a, b)]
+            if len(self.names) > 1 and len(other) == 1 and (
+                    len(before.args) == len(cases[place].args)):
                 only = f" (only `{other[0]}` is another)"
         return f"right for {right}, but for {cases[place].words}{only}: "
 
@@ -350,6 +355,21 @@ class Trial:
                                 f"{axis} taken for all, as an index [0] does?")
         return much, less
 
+    def judge_chance(self, one: Case) -> None:
+        """Raise if a second call, or another seed, changes a wrong answer but not a right one."""
+        first, second, other = results = [self.ask(one, seed) for seed in (1, 1, 2)]
+        are_values = all(isinstance(part, Tensor | numbers.Real) for result in results
+                         for part in as_list(result))
+        if not are_values or self.complaint(self.right(one, 1), self.right(one, 2)):
+            return
+        if self.complaint(first, second):
+            raise Mistake("twice the same arguments give two results: something is kept from the "
+                          "call before, in a global, a default argument or an attribute of self")
+        if self.complaint(first, other):
+            raise Mistake("random numbers have a part in the result: twice the same arguments give "
+                          "two results. Is something drawn (multinomial, rand), or dropped "
+                          "(F.dropout drops in eval mode, too)? Nothing here is random")
+
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""
         after, results, wants = [], [], []
@@ -401,8 +421,9 @@ class Trial:
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
             rounding = TOLERANCE[pull.dtype] * largest
-            pulling |= {name} if (pull.abs() > rounding).any() else set()
-            if name in pulling and not found.any():
+            has_part = bool((pull.abs() > rounding).any())
+            pulling |= {name} if has_part else set()
+            if has_part and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
             elif not found.isfinite().all():
                 covered.append(name)
