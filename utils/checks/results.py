@@ -88,7 +88,9 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
-        holds = f" holding {shown(got.tolist())}" if kind_of_dtype(want) == "whole" else ""
+        holds = ""
+        if kind_of_dtype(want) == "whole":
+            holds = f" holding {shown(got.tolist())}, want {shown(want.tolist())}"
         return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
