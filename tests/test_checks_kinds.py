@@ -17,7 +17,16 @@ from traitlets.config import Config
 
 from utils import checks
 from utils.checks.core import Mistake, call, exercise, show_unseen, unseen
-from utils.checks.kinds import agree, as_dtype, case, forward, judge_dropped, want_trainable
+from utils.checks.kinds import (
+    agree,
+    as_dtype,
+    built,
+    case,
+    forward,
+    judge_dropped,
+    keeps_nothing,
+    want_trainable,
+)
 from utils.checks.results import difference, two_numbers
 from utils.checks.surroundings import left_behind, seed_all, settled, state_of, surroundings
 from utils.training import warmup_rate
@@ -249,6 +258,43 @@ def test_a_result_that_never_moves_an_argument_needs_no_gradient_at_it() -> None
     cut = complaint(lambda x: (look(x)[0].detach(), look(x)[1]), look, one_word,
                     axes={"a": (), "b": ()}, float64=False)
     assert "no gradient reaches `x` from a" in cut
+
+
+class Kept(nn.Module):
+    """Keeps what it gave, once or for each shape."""
+
+    def __init__(self, by_shape: bool):
+        super().__init__()
+        self.map, self.kept, self.by_shape = nn.Linear(3, 3), {}, by_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kept.setdefault(x.shape if self.by_shape else "all", self.map(x))
+
+
+@pytest.mark.parametrize("by_shape", [True, False])
+def test_what_a_module_keeps_between_calls_is_named(by_shape: bool) -> None:
+    net = Kept(by_shape)
+    cases = [case(f"{n} rows", net, torch.randn(n, 3)) for n in (2, 4)]
+
+    def right(net: Kept, x: Tensor) -> Tensor:
+        return net.map(x)
+
+    keeps_nothing(right, right, cases, ["y"])
+    with pytest.raises(Mistake, match=r"kept from an earlier call.* For 2 rows: y\[0, 0\] is"):
+        keeps_nothing(forward, right, cases, ["y"])
+
+
+def test_layers_in_a_plain_list_are_named() -> None:
+    def net(has_names: bool) -> nn.Module:
+        layer, result = nn.Linear(2, 2), nn.Sequential()
+        result.steps = [layer]
+        if has_names:
+            result.first = layer
+        return result
+
+    assert built(net, True).first is not None
+    with pytest.raises(Mistake, match=r"self.steps is a plain list of layers"):
+        built(net, False)
 
 
 def test_gradients_at_the_weights_of_a_module() -> None:

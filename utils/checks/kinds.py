@@ -162,7 +162,38 @@ def built(answer, *sizes) -> nn.Module:
     net = call(answer, *sizes)
     if not isinstance(net, nn.Module):
         raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    known = {id(part) for part in net.modules()}
+    for name, value in vars(net).items():
+        parts = value if isinstance(value, list | tuple) else []
+        if any(isinstance(part, nn.Module) and id(part) not in known for part in parts):
+            raise Mistake(f"self.{name} is a plain {type(value).__name__} of layers, which the "
+                          "module does not know: training would leave them alone. Want "
+                          "nn.ModuleList")
     return net
+
+
+def keeps_nothing(answer: Callable, truth: Callable, cases: Sequence[Case], outputs: list) -> None:
+    """Raise Mistake if a call depends on the calls of the same module before it.
+
+    Each module serves all its cases, one after another, each between the same tensors turned
+    round: so there are other numbers of one shape, and other shapes. outputs: names of results.
+    """
+    copies: dict = {}
+    for one in cases:
+        given = copy.deepcopy(one.args, copies)
+        turned = [a.flip(0) if isinstance(a, Tensor) else a for a in given]
+        for args in (turned, given):
+            seed_all(1)
+            want = truth(*args)
+            seed_all(1)
+            try:
+                wrong = difference(run(answer, tuple(args)), want, outputs, {})
+            except Mistake as mistake:
+                wrong = str(mistake)
+            if wrong:
+                raise Mistake("each call is right by itself, but not one after another on the same "
+                              "module: something is kept from an earlier call, in an attribute of "
+                              f"self or a global. For {one.words}: {wrong}")
 
 
 class Trial:
@@ -457,7 +488,7 @@ class Trial:
         reached = "any of the arguments" if whole else reached + (
             f" and {len(found) - 3} more" if len(found) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
-        start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
+        start = f" from {' or '.join(sources)}" if self.outputs != ["the result"] else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
                 "detach(), no_grad, .data or .item() on the way? Print .requires_grad after each "
                 "step")
