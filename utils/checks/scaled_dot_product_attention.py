@@ -60,8 +60,8 @@ def check_scaled_dot_product_attention(answer) -> str:
              "softmax", gradients=False),
         case("scores of some thousands with the best keys hidden", *far,
              scores <= scores.kthvalue(3, keepdim=True).values,
-             hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 is an ordinary score: fill with -inf "
-             "before it", gradients=False),
+             hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 "
+             "is an ordinary score: fill with -inf before it", gradients=False),
     ], attention_mistakes(), axes={
         "context": ("sentence", "head", "query", "feature"),
         "weights": ("sentence", "head", "query", "key"),
