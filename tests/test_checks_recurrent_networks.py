@@ -70,6 +70,7 @@ STEP = Exercise(
         (step(f" + {S}", ""), "old state has no part"),
         (step("x @ w_input.T", "0"), "x has no part"),
         (lambda x, h, w, u, b: torch.tanh(x @ w.T + b) + h @ u.T, "old state comes in after"),
+        (lambda x, h, w, u, b: torch.tanh(x @ w.T + h @ u.T) + b, "the bias comes in after"),
         (lambda x, h, w, u, b: torch.tanh(h @ u.T + b) + x @ w.T, "entries differ"),
         (step("torch.tanh", "torch.sigmoid"), "sigmoid"),
         (step("torch.tanh", "torch.relu"), "is 0, want"),
