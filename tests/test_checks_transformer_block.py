@@ -398,7 +398,7 @@ BLOCK = Exercise(
         (half("y, mask)", "y, mask if mask is None else mask.view(2, 1, 5))"),
          "but for other sizes"),
         (half(SECOND, f"({SECOND}).detach()"), "no gradient reaches any of the arguments"),
-        (half(LOOK, f"{LOOK}.detach()"), "no gradient reaches `attention` and"),
+        (half(LOOK, f"{LOOK}.detach()"), "no gradient reaches `attention.*` and"),
         (half("norm2(z)", "norm2(z.detach())"), "the gradient at `x` is not"),
         (half(FIRST, f"x.add_({LOOK})"), "in place"),
     ],

@@ -483,7 +483,7 @@ class Trial:
         parts = {n.split(".")[0] for n in lost if "." in n}
         inside = {p: [n for n in names if n.startswith(f"{p}.")] for p in parts}
         parts = {p for p, n in inside.items() if len(n) > 2 and lost.keys() >= {*n}}
-        found = [*dict.fromkeys(n.split(".")[0] if n.split(".")[0] in parts else n for n in lost)]
+        found = [*dict.fromkeys(f"{p}.*" if (p := n.split(".")[0]) in parts else n for n in lost)]
         reached = " and ".join(f"`{n}`" for n in found[:3])
         reached = "any of the arguments" if whole else reached + (
             f" and {len(found) - 3} more" if len(found) > 3 else "")
