@@ -63,13 +63,15 @@ STEP = Exercise(
         (step("torch.tanh", ""), "tanh is missing"),
         (step("w_state.T", "w_state"), "wrong way round"),
         (step("w_input.T", "w_input"), "in rows: x @ w_input.T"),
-        (rnn_with_own_weights, "`w_input` has no part"),
-        (step(S, "torch.nn.Linear(len(w_state), len(w_state))(state)"), "`w_state` has no part"),
+        (rnn_with_own_weights, "random numbers have a part"),
+        (step(S, "torch.nn.Linear(len(w_state), len(w_state))(state)"),
+         "random numbers have a part"),
         (step("+ bias", "+ 2 * bias"), "bias is added twice"),
         (step("+ bias", ""), "bias is missing"),
         (step(f" + {S}", ""), "old state has no part"),
         (step("x @ w_input.T", "0"), "x has no part"),
         (lambda x, h, w, u, b: torch.tanh(x @ w.T + b) + h @ u.T, "old state comes in after"),
+        (lambda x, h, w, u, b: torch.tanh(x @ w.T + h @ u.T) + b, "the bias comes in after"),
         (lambda x, h, w, u, b: torch.tanh(h @ u.T + b) + x @ w.T, "entries differ"),
         (step("torch.tanh", "torch.sigmoid"), "sigmoid"),
         (step("torch.tanh", "torch.relu"), "is 0, want"),
@@ -92,6 +94,7 @@ STEP = Exercise(
         (lambda *given: (rnn(*given), given[1]), "got tuple"),
     ],
     hostile=[lambda *given: torch.tensor(NAN), lambda x, h, *rest: NAN * h, lambda *given: {}],
+    twins=["random numbers have a part"],
 )
 
 # ---- 1.2 ----

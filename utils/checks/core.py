@@ -238,8 +238,10 @@ def line_of(error: BaseException) -> str:
 
 
 def inputs(args: tuple) -> str:
-    """The shapes of the tensors among the arguments, in words."""
+    """The shapes of the tensors among the arguments, in words; if there are none, the numbers."""
     shapes = [str(tuple(a.shape)) for a in args if isinstance(a, Tensor)]
+    if not shapes and args and all(isinstance(a, numbers.Real) for a in args):
+        return f"(for {', '.join(map(str, args))})"
     return f"(inputs of shape {', '.join(shapes)})" if shapes else ""
 
 

@@ -106,12 +106,16 @@ def agree(
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
         hint = cases[0].hint if " raised " in str(answered[0]) else ""
-        raise Mistake(f"{answered[0]}. {hint}".rstrip(". "))
+        raise Mistake(f"{answered[0]}. {hint[:1].upper()}{hint[1:]}".rstrip(". "))
     wants = [trial.right(one) for one in cases]
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
+        if not explain:                     # which may know more of it
+            trial.judge_chance(cases[first(wrong)])
         trial.diagnose(cases, answered, wants, wrong, explain)
+        if explain:
+            trial.judge_chance(cases[first(wrong)])
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
     trial.judge_memory(cases[0])
@@ -156,7 +160,38 @@ def built(answer, *sizes) -> nn.Module:
     net = call(answer, *sizes)
     if not isinstance(net, nn.Module):
         raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    known = {id(part) for part in net.modules()}
+    for name, value in vars(net).items():
+        parts = value if isinstance(value, list | tuple) else []
+        if any(isinstance(part, nn.Module) and id(part) not in known for part in parts):
+            raise Mistake(f"self.{name} is a plain {type(value).__name__} of layers, which the "
+                          "module does not know: training would leave them alone. Want "
+                          "nn.ModuleList")
     return net
+
+
+def keeps_nothing(answer: Callable, truth: Callable, cases: Sequence[Case], outputs: list) -> None:
+    """Raise Mistake if a call depends on the calls of the same module before it.
+
+    Each module serves all its cases, one after another, each between the same tensors turned
+    round: so there are other numbers of one shape, and other shapes. outputs: names of results.
+    """
+    copies: dict = {}
+    for one in cases:
+        given = copy.deepcopy(one.args, copies)
+        turned = [a.flip(0) if isinstance(a, Tensor) else a for a in given]
+        for args in (turned, given):
+            seed_all(1)
+            want = truth(*args)
+            seed_all(1)
+            try:
+                wrong = difference(run(answer, tuple(args)), want, outputs, {})
+            except Mistake as mistake:
+                wrong = str(mistake)
+            if wrong:
+                raise Mistake("each call is right by itself, but not one after another on the same "
+                              "module: something is kept from an earlier call, in an attribute of "
+                              f"self or a global. For {one.words}: {wrong}")
 
 
 class Trial:
@@ -167,9 +202,9 @@ class Trial:
         self.names = list(inspect.signature(truth).parameters)
         self.outputs = [name for name in axes if name not in self.names] or ["the result"]
 
-    def ask(self, one: Case):
+    def ask(self, one: Case, seed: int = 1):
         """What the answer gives, or the Mistake that it makes on the way."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return call(self.by_name(one.args), *one.args)
         except Mistake as mistake:
@@ -182,9 +217,9 @@ class Trial:
             return self.answer
         return lambda *given: self.answer(**dict(zip(self.names, given)))
 
-    def right(self, one: Case):
+    def right(self, one: Case, seed: int = 1):
         """What the truth gives; it may be computed from the learner's own maps."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return self.truth(*one.args)
         except RuntimeError as error:
@@ -285,9 +320,10 @@ class Trial:
         right = f"{right[0]} and {place - 1} other cases" if place > 2 else " and ".join(right)
         only = ""
         for before in cases[:place]:
-            other = [name for name, a, b in zip(self.names, cases[place].args, before.args)
-                     if not equal(a, b)]
-            if len(self.names) > 1 and len(other) == 1:
+            pairs = zip(self.names, cases[place].args, before.args)
+            other = [name for name, a, b in pairs if not equal(a, b)]
+            if len(self.names) > 1 and len(other) == 1 and (
+                    len(before.args) == len(cases[place].args)):
                 only = f" (only `{other[0]}` is another)"
         return f"right for {right}, but for {cases[place].words}{only}: "
 
@@ -348,6 +384,21 @@ class Trial:
                                 f"{axis} taken for all, as an index [0] does?")
         return much, less
 
+    def judge_chance(self, one: Case) -> None:
+        """Raise if a second call, or another seed, changes a wrong answer but not a right one."""
+        first, second, other = results = [self.ask(one, seed) for seed in (1, 1, 2)]
+        are_values = all(isinstance(part, Tensor | numbers.Real) for result in results
+                         for part in as_list(result))
+        if not are_values or self.complaint(self.right(one, 1), self.right(one, 2)):
+            return
+        if self.complaint(first, second):
+            raise Mistake("twice the same arguments give two results: something is kept from the "
+                          "call before, in a global, a default argument or an attribute of self")
+        if self.complaint(first, other):
+            raise Mistake("random numbers have a part in the result: twice the same arguments give "
+                          "two results. Is something drawn (multinomial, rand), or dropped "
+                          "(F.dropout drops in eval mode, too)? Nothing here is random")
+
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""
         after, results, wants = [], [], []
@@ -399,9 +450,9 @@ class Trial:
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
             rounding = TOLERANCE[pull.dtype] * largest
-            pulls_here = bool((pull.abs() > rounding).any())
-            pulling |= {name} if pulls_here else set()
-            if pulls_here and not found.any():
+            has_part = bool((pull.abs() > rounding).any())
+            pulling |= {name} if has_part else set()
+            if has_part and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
             elif not found.isfinite().all():
                 covered.append(name)
@@ -435,7 +486,7 @@ class Trial:
         reached = "any of the arguments" if whole else reached + (
             f" and {len(found) - 3} more" if len(found) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
-        start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
+        start = f" from {' or '.join(sources)}" if self.outputs != ["the result"] else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
                 "detach(), no_grad, .data or .item() on the way? Print .requires_grad after each "
                 "step")

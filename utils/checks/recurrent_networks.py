@@ -56,6 +56,8 @@ def step_mistakes() -> list[tuple[Callable, str]]:
         (lambda i, s, b: (s + b).tanh(), "x has no part: add its product with w_input"),
         (lambda i, s, b: (i + b).tanh() + s, "the old state comes in after the tanh: the tanh must "
          "be around the whole sum"),
+        (lambda i, s, b: (i + s).tanh() + b, "the bias comes in after the tanh: the tanh must be "
+         "around the whole sum"),
         (lambda i, s, b: (i + s + b).sigmoid(), "this is a sigmoid: a plain step uses tanh"),
     ]
     return [

@@ -62,8 +62,8 @@ def check_scaled_dot_product_attention(answer) -> str:
              "softmax", gradients=False),
         case("scores of some thousands with the best keys hidden", *far,
              scores <= scores.kthvalue(3, keepdim=True).values,
-             hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 is "
-             "an ordinary score: fill with -inf before it", gradients=False),
+             hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 "
+             "is an ordinary score: fill with -inf before it", gradients=False),
     ], attention_mistakes(), axes={
         "context": ("sentence", "head", "query", "feature"),
         "weights": ("sentence", "head", "query", "key"),
@@ -425,9 +425,11 @@ def head_mistakes(order: tuple[int, ...]) -> list[tuple[Callable, str]]:
         (lambda x, q, k, v, m: (shares(k, q, m) @ v, shares(k, q, m)), "queries and keys are "
          "exchanged: a row of weights belongs to the word that asks, so q = query_map(x) stands "
          "on the left of the product"),
+        (lambda x, q, k, v, m: (shares(q, v, m) @ k, shares(q, v, m)), "keys and values are "
+         "exchanged: queries meet the keys, and the weights mix the values"),
         (weighed(lambda x, q, k, m: shares(q, k, m, 1)), "the scores are not divided by √d_k"),
         (weighed(lambda x, q, k, m: shares(q, k, m, q.size(-1))), "the scores are divided by d_k: "
-         "want its root"),
+         "want its root, once (scaled_dot_product_attention divides by itself)"),
         (weighed(lambda x, q, k, m: shares(q, k, m, x.size(-1) ** 0.5)), "the scores are divided "
          "by √d_model: a query has d_k numbers, so want √d_k"),
         (weighed(lambda x, q, k, m: shares(q, q, m)), "one matrix makes both queries and keys: "
