@@ -395,9 +395,10 @@ class Trial:
             raise Mistake("twice the same arguments give two results: something is kept from the "
                           "call before, in a global, a default argument or an attribute of self")
         if self.complaint(first, other):
-            raise Mistake("random numbers have a part in the result: twice the same arguments give "
-                          "two results. Is something drawn (multinomial, rand), or dropped "
-                          "(F.dropout drops in eval mode, too)? Nothing here is random")
+            text = ("random numbers have a part in the result: twice the same arguments give "
+                    "two results. Is something drawn (multinomial, rand), or dropped "
+                    "(F.dropout drops in eval mode, too)? Nothing here is random")
+            raise Mistake(f"{text}. {capital(one.hint)}".rstrip(". "))
 
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""

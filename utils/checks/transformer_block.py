@@ -283,16 +283,23 @@ def net_mistakes() -> list[tuple[Callable, str]]:
 def judge_dropout(answer) -> None:
     """A rate of 1 shows where dropout stands; maps that hand ones on show what it draws."""
     x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
-    agree(forward, lambda net, x: net.narrow(torch.zeros(*x.shape[:-1], D_FF)), [
-        case("dropout=1 in training", make_net(answer, D_MODEL, D_FF, 1.0).train(), x),
-    ], [
-        (right_net, "in training nothing is dropped: put self.dropout on the wide vector"),
-        (lambda net, x: torch.zeros_like(x), "dropout stands at the end, on the narrow vector: "
-         "want it on the wide one, after the ReLU"),
-        (lambda net, x: right_net(net, torch.zeros_like(x)), "dropout stands on x, before the "
-         "first map: want it on the wide vector, after the ReLU"),
-    ], gradients=False, float64=False, advice="With dropout=1 the wide vector must be all 0 in "
-        "training: look at where dropout stands and whether it gets the rate")
+    try:
+        agree(forward, lambda net, x: net.narrow(torch.zeros(*x.shape[:-1], D_FF)), [
+            case("dropout=1 in training", make_net(answer, D_MODEL, D_FF, 1.0).train(), x),
+        ], [
+            (right_net, "in training nothing is dropped: put self.dropout on the wide vector"),
+            (lambda net, x: torch.zeros_like(x), "dropout stands at the end, on the narrow vector: "
+             "want it on the wide one, after the ReLU"),
+            (lambda net, x: right_net(net, torch.zeros_like(x)), "dropout stands on x, before the "
+             "first map: want it on the wide vector, after the ReLU"),
+        ], gradients=False, float64=False, advice="With dropout=1 the wide vector must be all 0 in "
+            "training: look at where dropout stands and whether it gets the rate")
+    except Mistake as mistake:
+        if str(mistake).startswith("another `x`"):
+            raise Mistake("with dropout=1 in training the wide vector must be all 0, but the "
+                          "result still changes with x: where does dropout stand, and does it get "
+                          "the rate?") from mistake
+        raise
     size, rate = 30, 0.2
     net = make_net(answer, size, size, rate).train()
     with torch.no_grad():
