@@ -118,11 +118,12 @@ def agree(
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
         trial.judge_again(cases[first(wrong)], (1, 1), KEPT)
+        if not explain:                     # which may know more of what is drawn
+            trial.judge_again(cases[first(wrong)], (1, 2), DRAWN)
         trial.diagnose(cases, answered, wants, wrong, explain)
         trial.judge_again(cases[first(wrong)], (1, 2), DRAWN)
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
-    trial.judge_memory(cases[0])
     for one in cases if gradients else []:
         if one.gradients:
             trial.judge_gradients(one)
@@ -412,21 +413,6 @@ class Trial:
         if is_fixed and self.complaint(*results):
             raise Mistake("called twice with the same arguments, it gives two results: nothing "
                           "here is random, and nothing may be kept from the call before")
-
-    def judge_memory(self, one: Case) -> None:
-        """Other numbers of the same shapes, right after the first: nothing is kept between."""
-        args = copy.deepcopy(one.args)
-        other = [a.flip(0) if isinstance(a, Tensor) and a.dim() else a for a in args]
-        try:
-            want = self.right(Case("", tuple(other)))
-        except Exception:
-            return                          # these arguments make no sense in another order
-        run(self.by_name(args), args)
-        seed_all(1)
-        if self.complaint(run(self.by_name(args), tuple(other)), want):
-            raise Mistake("each call is right by itself, but a second one with other numbers of "
-                          "the same shape is not: something is kept from the call before, in an "
-                          "attribute of self, a global or a default argument")
 
     def judge_gradients(self, one: Case, optional: bool = False) -> None:
         """A random projection of each result must pull at each argument as the truth does.

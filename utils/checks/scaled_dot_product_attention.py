@@ -19,7 +19,15 @@ from utils.checks.core import (
     want_finite,
     want_tensor,
 )
-from utils.checks.kinds import agree, as_dtype, case, forward, judge_birth, want_trainable
+from utils.checks.kinds import (
+    agree,
+    as_dtype,
+    case,
+    forward,
+    judge_birth,
+    keeps_nothing,
+    want_trainable,
+)
 from utils.checks.results import difference
 
 # All different; and d_k is not 4, where sqrt(d_k) and d_k / 2 are the same number.
@@ -319,17 +327,19 @@ def judge_head(answer) -> str:
     judge_birth(lambda: build(answer, 6, 8))
     in_eval = copy.deepcopy(head).eval()
     order = order_of(head, x)
-    agree(forward, ordered_head(order), [
+    cases = [
         case("no mask", head, x, None),
         case("a mask", head, x, mask),
         case("(d_model, d_k) = (10, 3)", other, y, None, hint="is a size written into your code?"),
         case("a mask in eval mode", in_eval, x, mask, hint="a head does the same in training and "
              "in eval mode"),
         case("scores of some thousands", head, 300 * x, mask, gradients=False),
-    ], head_mistakes(order), axes={
+    ]
+    agree(forward, ordered_head(order), cases, head_mistakes(order), axes={
         "context": ("sentence", "word", "feature"), "weights": ("sentence", "word", "other word"),
         "x": ("sentence", "", ""),
     }, explain=about_weights, tolerance=1e-4)
+    keeps_nothing(forward, ordered_head(order), cases[:3], ["context", "weights"])
     return "Three matrices and one formula: that is a head"
 
 
