@@ -557,6 +557,8 @@ LEAK = Exercise(
         (leaks("> 1e-5", "> 0"), "Compare the largest change, no sum"),
         (leaks("abs().max()", "abs().sum()"), "Compare the largest change, no sum"),
         (leaks("with at_rest(model):", "if model.eval():"), "leaves the model in another mode"),
+        (leaks("others = other_tokens(tgt)", "others = other_tokens(tgt); model.dropout.p = 0.0"),
+         "leaves the dropout rate of `dropout` changed"),
         (leaks("> 1e-5", "> 1e-2"), "More than 1e-5 is a leak"),
         (leaks("> 1e-5", "> 1e-4"), "More than 1e-5 is a leak"),
         (leaks("abs().max()", "abs().mean()"), "More than 1e-5 is a leak"),
