@@ -13,12 +13,15 @@ import signal
 import socket
 import stat
 import sys
+import threading
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from tqdm import tqdm
 
 from utils.corpora import CorpusUnavailable
 from utils.training import token_loss
@@ -301,13 +304,15 @@ needs_forks = pytest.mark.skipif(not FORKS, reason="processes are not forked on 
 
 
 def quiet() -> None:
-    """Let a child process print nothing."""
+    """Let a child process print nothing, and leave no lock behind when it is killed."""
+    tqdm.set_lock(threading.RLock())
     sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8")
 
 
 def child(arguments: list[str], surroundings: dict[str, str]) -> None:
     """Run the command line in a process of its own."""
     quiet()
+    warnings.simplefilter("error")
     os.environ.update(surroundings)
     torch.set_num_threads(1)
     sys.exit(commands.main(arguments))
@@ -352,7 +357,7 @@ def same_weights(one: Path, other: Path, tolerance: float) -> None:
 
 @needs_forks
 def test_killed_ten_times_it_ends_as_if_never_stopped(corpus: Path, tmp_path: Path) -> None:
-    given, rng = options(corpus, epochs=20), random.Random(0)
+    given, rng = options(corpus, epochs=12), random.Random(0)
     assert commands.main(["train", str(tmp_path / "whole"), *given, "--minutes", "1000"]) == 0
     folder, reached = tmp_path / "killed", []
     for _ in range(10):
@@ -362,7 +367,7 @@ def test_killed_ten_times_it_ends_as_if_never_stopped(corpus: Path, tmp_path: Pa
         )
         while mtime(folder / LAST) == before and process.is_alive():
             time.sleep(0.002)
-        time.sleep(rng.uniform(0, 0.05))
+        time.sleep(rng.uniform(0, 0.03))
         os.kill(process.pid, signal.SIGKILL)
         assert ended(process) == -signal.SIGKILL, "the training was over before it was killed"
         reached.append(step_of(folder))
@@ -458,7 +463,6 @@ def surroundings(rank: int, size: int, port: str) -> dict[str, str]:
 def gradients(corpus: str, folder: str, environment: dict[str, str]) -> None:
     """Write the gradients of two batches: many rows, and one row that one process has."""
     os.environ.update(environment)
-    torch.set_num_threads(1)
     settings = Settings("en-de", corpus, **SIZES | {"dropout": 0.0})
     with joined(int(environment.get("WORLD_SIZE", "1")), "cpu") as world:
         training = Training(settings, Path(folder), world)
@@ -500,6 +504,28 @@ def test_a_training_of_two_processes_is_that_of_one(corpus: Path, tmp_path: Path
     assert [ended(process) for process in both] == [0, 0]
     assert losses_of(tmp_path / "two") == pytest.approx(losses_of(tmp_path / "one"), abs=1e-5)
     assert checkpoint.read(tmp_path / "two" / MODEL)[1]["card"]["processes"] == 2
+
+
+@needs_forks
+def test_where_one_process_stops_the_other_says_so(corpus: Path, tmp_path: Path) -> None:
+    heard, port = tmp_path / "heard", free_port()
+    call = ["train", str(tmp_path / "x"), *options(corpus, epochs=1000)]
+    first = started(child, call, surroundings(0, 2, port))
+    second = started(child_heard, call, surroundings(1, 2, port), str(heard))
+    while not (tmp_path / "x" / "epoch-0001.safetensors").exists() and first.is_alive():
+        time.sleep(0.01)
+    first.kill()
+    assert (ended(first), ended(second)) == (-signal.SIGKILL, 1)
+    said = "(process 1) Another process of this training has stopped; its own words say why.\n"
+    assert heard.read_text("utf-8") == said
+
+
+def child_heard(arguments: list[str], surroundings: dict[str, str], heard: str) -> None:
+    """Run the command line in a process of its own, and keep what it says on stderr."""
+    os.environ.update(surroundings)
+    with open(heard, "w", encoding="utf-8") as sys.stderr:
+        code = commands.main(arguments)
+    sys.exit(code)
 
 
 def test_no_option_of_ours_is_taken_for_one_of_torchrun() -> None:
@@ -825,6 +851,19 @@ def test_a_full_disk(
     assert not list(folder.glob("*.fresh")) and step_of(folder) > 0
     assert commands.main(["train", str(folder), "--resume"]) == 0
     same_weights(run, folder, 1e-4)
+
+
+def test_stopped_at_the_keyboard(
+    corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Training, "run", stop)
+    code, _, err = said(["train", str(tmp_path / "x"), *options(corpus)], capsys)
+    assert code == 130 and err[-1].startswith("Stopped; a training goes on from its last")
+    assert step_of(tmp_path / "x") == 0
 
 
 def test_a_training_is_never_begun_over_another(

@@ -223,7 +223,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except (Fault, CorpusUnavailable) as fault:
-        print(fault, file=sys.stderr)
+        rank = os.environ.get("RANK", "0")
+        print(fault if rank == "0" else f"(process {rank}) {fault}", file=sys.stderr)
     except KeyboardInterrupt:
         print("Stopped; a training goes on from its last checkpoint with --resume.",
               file=sys.stderr)

@@ -1,6 +1,7 @@
 """One process or many: torch's own distributed engine, asked how many really run."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from utils.translator.faults import Fault
 
 HOW = "torchrun --nproc-per-node {} -m utils.translator train ..."
+LOST = re.compile("Connection (closed|reset)|closed by peer|Broken pipe|remote process exited")
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class World:
         """Return a model whose gradients are the means over all processes."""
         if not dist.is_initialized():
             return model
-        return DistributedDataParallel(model, broadcast_buffers=False)
+        return DistributedDataParallel(model)
 
     def total(self, value: Tensor) -> Tensor:
         """Return a value summed over all processes."""
@@ -88,6 +90,11 @@ def joined(asked: int | None = None, device: str = "auto") -> Iterator[World]:
                 f"by `{HOW.format(size)}`."
             )
         yield World(dist.get_rank(), size, place)
+    except RuntimeError as error:
+        if not LOST.search(str(error)):
+            raise
+        words = "Another process of this training has stopped; its own words say why."
+        raise Fault(words) from error
     finally:
         dist.destroy_process_group()
 
