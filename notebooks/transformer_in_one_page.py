@@ -36,7 +36,7 @@ def masked_softmax(scores, mask=None):
     return scores.softmax(dim=-1).masked_fill(~mask, 0.0)
 
 def scaled_dot_product_attention(q, k, v, mask=None):
-    d_k = q.size(-1)  # float16: a score above 65,504 still gives nan
+    d_k = q.size(-1)
     scores = (q / d_k**0.5) @ k.transpose(-2, -1)  # (..., tgt_len, src_len)
     weights = masked_softmax(scores, mask)  # (..., tgt_len, src_len)
     return weights @ v, weights  # (..., tgt_len, d_v)

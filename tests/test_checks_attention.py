@@ -79,6 +79,7 @@ SOFTMAX = Exercise(
          "is upside down"),
         (lambda s, m: share(s, m[:1].expand_as(m)), "FIRST sentence serves all"),
         (soft(ZERO, "weights"), "is nan (0/0)"),
+        (lambda s, m: (s + ~m * -INF).softmax(-1).nan_to_num(), "all weights are 0"),
         (soft(ZERO, "weights", FILL, "torch.finfo(scores.dtype).min"), "gets weight on its pad"),
         (soft(ZERO, "weights", FILL, "-1e9"), "all is hidden gets weight"),
         (soft(ZERO, "weights", FILL, "-10_000"), "lower still it wins"),
@@ -95,9 +96,9 @@ SOFTMAX = Exercise(
         (soft(ZERO, f"{ZERO} / 2"), "is 0.0007"),
         (soft("scores.masked", "(2 * scores).masked"), "55 of 70 entries"),
         (soft(DIM, "exp()", ZERO, f"{ZERO} / {ZERO}.sum(-1, keepdim=True)"),
-         "subtracts the largest score"),
+         "so that no exp() overflows"),
         (lambda s, m: (p := (s - s.mean(-1, keepdim=True)).exp() * m) / p.sum(-1, keepdim=True)
-         .clamp(min=1e-30), "what is hidden goes before it"),
+         .clamp(min=1e-30), "a hidden word takes all"),
         (soft(ZERO, f"{ZERO}.squeeze()"), "but for one sentence, one query"),
         (soft(ZERO, f"{ZERO}.view(-1, 5, 7)"), "Is a size or a number"),
         (soft(ZERO, f"{ZERO}.float()"), "want torch.float64"),
@@ -135,7 +136,7 @@ def step_by_halves(embedded, state, memory, src_mask, cell, combine):
     new = cell(embedded, state)
     d = new.shape[-1]
     scores = torch.einsum("bd,bsd->bs", new, memory).masked_fill(~src_mask[:, 0], -INF)
-    context = torch.einsum("bs,bsd->bd", scores.softmax(-1), memory)
+    context = torch.einsum("bs,bsd->bd", scores.softmax(-1).nan_to_num(), memory)
     w = combine.weight
     return [torch.tanh(context @ w[:, :d].T + new @ w[:, d:].T + combine.bias), new]
 
@@ -173,6 +174,12 @@ STEP = Exercise(
         (one(MASKED, "masked_softmax(scores, src_mask[:1])"), "FIRST sentence serves all"),
         (one(MASKED, "scores.masked_fill(~src_mask, -1e4).softmax(-1)"), "lower still it wins"),
         (one(MASKED, "scores.masked_fill(~src_mask, 0)"), "Want tanh(combine"),
+        (one(MASKED, "scores.masked_fill(~src_mask, -math.inf).softmax(-1)"), "is nan (0/0)"),
+        (one(MASKED, "scores.masked_fill(~src_mask, -1e9).softmax(-1)"), "weight on its padding"),
+        (one(MASKED, "masked_softmax(scores, src_mask | ~src_mask.any(-1, keepdim=True))"),
+         "but for a sentence in which all is hidden"),
+        (one("DotScore()", "(lambda q, k: q @ k.mT / k.size(1) ** 0.5)"), "root of a LENGTH"),
+        (gives("mixed, cell(embedded, new)"), "takes a second step"),
         (one("squeeze(1)\n    mixed", "squeeze(1)\n    scores = scores / 0\n    mixed", MASKED,
              "masked_softmax(scores / scores.size(-1), src_mask)"), "of 8 entries differ"),
         (one("DotScore()", "(lambda q, k: q @ k.mT / q.size(-1))"), "divided by the width"),
@@ -263,6 +270,15 @@ ERROR = Exercise(
         (rate(BEST, "rows.argmax(-1).roll(-1).tolist()"), "one row too late"),
         (rate(BEST, "rows.argmax(0).tolist() + [0] * 6"), "argmax over the target words"),
         (rate(BEST, "rows.argmin(-1).tolist()"), "SMALLEST"),
+        (rate(BEST, "rows.square().argmax(-1).tolist()"), "the sign of a weight"),
+        (rate(BEST, "rows.clamp(min=0).argmax(-1).tolist()"), "no start at 0"),
+        (rate("(best[t], t) not", "(t, best[t]) not"), "looked up as (target, source)"),
+        (rate(WORDS, "{s for s, _ in pairs if s < len(rows)}"), "numbers of the SOURCE words"),
+        (rate("len(words)", "len(rows) - 1"), "divided by all words"),
+        (rate("len(words)", "len(rows)"), "divided by all rows"),
+        (lambda w, g: len({t for x, p in zip(w, g) for _, t in p
+                           if (int(x[t].argmax()), t) not in p})
+         / len({t for p in g for _, t in p}), "counted as one"),
         (rate(ADDED, "wrong + missed / len(words), total + 1"), "a mean of the sentences' errors"),
         (rate(ADDED, "wrong + missed / max(len(words), 1), total + 1"), "mean of the sentences'"),
         (rate(ADDED, "missed, len(words)"), "only the last sentence"),
@@ -355,7 +371,9 @@ ADDITIVE = Exercise(
         (scores(f"{S}.softmax(0)"), "over the BATCH"),
         (scores(f"{S}.softmax(1)"), "over the queries"),
         (scores(f"2 * {S}"), "Want v of tanh"),
-        (scores(f"{S} / q.size(-1) ** 0.5"), "scores[0, 0, 0] (sentence 0"),
+        (scores(f"{S} / q.size(-1) ** 0.5"), "divided by a root"),
+        (scores(f"{S} / 2"), "scores[0, 0, 0] (sentence 0"),
+        (pairs("key_map(keys)", "query_map(keys)"), "key_map takes keys"),
         (scores(f"{S}.view(2, 5, 7)"), "Is a size or a number"),
         (scores("v(torch.tanh(q + k.flip(0))).squeeze(-1)"), "moves sentence 0, and must not"),
         (pairs("query_map(queries).unsqueeze(2), key_map(keys).unsqueeze(1)",
@@ -377,7 +395,7 @@ ADDITIVE = Exercise(
 
 def look(queries, memory, mask):
     scores = queries @ memory.transpose(1, 2)
-    weights = scores.masked_fill(~mask, -math.inf).softmax(-1)
+    weights = scores.masked_fill(~mask, -math.inf).softmax(-1).masked_fill(~mask, 0)
     context = weights @ memory
     return context, weights
 
@@ -391,7 +409,7 @@ def shows(text):
 
 
 def weighs(text):
-    return seen("scores.masked_fill(~mask, -math.inf).softmax(-1)", text)
+    return seen("scores.masked_fill(~mask, -math.inf).softmax(-1).masked_fill(~mask, 0)", text)
 
 
 def look_by_numbers(queries, memory, mask):
@@ -402,15 +420,17 @@ def look_by_numbers(queries, memory, mask):
 
 def look_by_loops(queries, memory, mask):
     weights = torch.stack([
-        torch.stack([torch.where(m, s @ q, -INF).softmax(0) for q in qs])
+        torch.stack([torch.where(m, s @ q, -INF).softmax(0).where(m, 0) for q in qs])
         for qs, s, m in zip(queries, memory, mask[:, 0])])
     return torch.bmm(weights, memory), weights
 
 
 def look_by_torch(queries, memory, mask):
     context = nn.functional.scaled_dot_product_attention(queries, memory, memory, attn_mask=mask)
+    context = context.nan_to_num()
     eye = torch.eye(memory.size(1), dtype=memory.dtype).expand(len(memory), -1, -1)
-    return context, nn.functional.scaled_dot_product_attention(queries, memory, eye, attn_mask=mask)
+    return context, nn.functional.scaled_dot_product_attention(
+        queries, memory, eye, attn_mask=mask).nan_to_num()
 
 
 SCORES = "queries @ memory.transpose(1, 2)"
@@ -418,9 +438,21 @@ LOOK = Exercise(
     lesson.check_one_look,
     right=[look, look_by_numbers, look_by_loops, look_by_torch,
            seen(SCORES, f"{SCORES} / math.sqrt(queries.size(-1))"),
-           weighs("scores.masked_fill(~mask, -1e9).softmax(-1)")],
+           weighs("scores.masked_fill(~mask, -1e9).softmax(-1) * mask")],
     wrong=[
         (weighs("scores.softmax(-1)"), "no effect on the weights"),
+        (weighs("scores.masked_fill(~mask, -math.inf).softmax(-1)"), "all is hidden is nan (0/0)"),
+        (weighs("scores.masked_fill(~mask, -1e9).softmax(-1)"), "weight on its padding"),
+        (shows("context, weights / mask.any(-1, keepdim=True)"), "weights that are returned are"),
+        (weighs("masked_softmax(scores, mask) if mask.any(-1).all() else scores.softmax(-1)"),
+         "weights of 0, not nan"),
+        (weighs("(w := masked_softmax(scores, mask)).eq(w.amax(-1, keepdim=True)) * mask.to(w)"),
+         "on the strongest word"),
+        (seen("weights @ memory", "nn.functional.one_hot(weights.argmax(-1), memory.size(1)).to("
+              "memory) @ memory"), "the strongest state alone"),
+        (seen(SCORES, f"{SCORES} / queries.size(1) ** 0.5"), "root of a LENGTH"),
+        (seen(SCORES, f"{SCORES} / memory.size(1) ** 0.5"), "by the root of a LENGTH"),
+        (weighs("torch.dropout(masked_softmax(scores, mask), 0.1, True)"), "random numbers have"),
         (weighs("scores.softmax(-1) * mask"), "masked after the softmax: rows"),
         (weighs("(w := scores.softmax(-1) * mask) / w.sum(-1, keepdim=True)"), "divided again"),
         (weighs("(scores * mask).softmax(-1)"), "e^0 = 1: fill"),
@@ -456,6 +488,7 @@ LOOK = Exercise(
         (shows("context, weights.float()"), "want torch.float64 of weights"),
         (seen("scores =", "memory.mul_(mask.mT); scores ="), "in place"),
     ],
+    twins=["root of a LENGTH", "by the root of a LENGTH"],
     hostile=HOSTILE,
 )
 

@@ -17,7 +17,16 @@ from traitlets.config import Config
 
 from utils import checks
 from utils.checks.core import Mistake, call, exercise, show_unseen, unseen
-from utils.checks.kinds import agree, as_dtype, case, forward, judge_dropped, want_trainable
+from utils.checks.kinds import (
+    agree,
+    as_dtype,
+    built,
+    case,
+    forward,
+    judge_dropped,
+    keeps_nothing,
+    want_trainable,
+)
 from utils.checks.results import difference, two_numbers
 from utils.checks.surroundings import left_behind, seed_all, settled, state_of, surroundings
 from utils.training import warmup_rate
@@ -70,7 +79,9 @@ KINDS = {
     "seeds": (lambda q, k: (torch.manual_seed(0), scores(q, k))[1], "sets the random state"),
     "numpy seeds": (lambda q, k: (np.random.seed(0), scores(q, k))[1],  # noqa: NPY002
                     "sets the random state"),
-    "noise": (lambda q, k: scores(q, k) + torch.rand(()), ", want "),
+    "noise": (lambda q, k: scores(q, k) + torch.rand(()), "random numbers have a part"),
+    "a sum over all calls": (lambda q, k, kept=[]: (kept.append(scores(q, k)), sum(
+        x.mean() for x in kept) + scores(q, k))[1], "kept from the call before"),
     "half a gradient": (lambda q, k: scores(q, (k + k.detach()) / 2), "the gradient at `k` is not"),
     "nan": (lambda q, k: scores(q, k) * math.nan, "is nan, want"),
     "gradients off": (lambda q, k: (torch.set_grad_enabled(False), scores(q, k))[1],
@@ -232,6 +243,58 @@ def test_a_model_that_an_answer_leaves_in_eval_mode_is_put_back() -> None:
     assert model.training and left_behind(model, state_of(model)) == ""
     with pytest.raises(Mistake, match="dropout rate of `dropout`"):
         call(lambda model: setattr(model.dropout, "p", 0.3) or 1, model)
+
+
+def test_a_result_that_never_moves_an_argument_needs_no_gradient_at_it() -> None:
+    def look(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ x.mT, (x @ x.mT).softmax(-1)    # of one word: 1, whatever x is
+
+    def constant(x: Tensor) -> tuple[Tensor, Tensor]:
+        return x @ x.mT, torch.ones(1, 1) * (0 * x).sum() + torch.ones(1, 1)
+
+    one_word = [case("one word", torch.tensor([[0.5, -1.5]]))]
+    assert complaint(look, look, one_word, axes={"a": (), "b": ()}, float64=False) == ""
+    assert complaint(constant, look, one_word, axes={"a": (), "b": ()}, float64=False) == ""
+    cut = complaint(lambda x: (look(x)[0].detach(), look(x)[1]), look, one_word,
+                    axes={"a": (), "b": ()}, float64=False)
+    assert "no gradient reaches `x` from a" in cut
+
+
+class Kept(nn.Module):
+    """Keeps what it gave, once or for each shape."""
+
+    def __init__(self, by_shape: bool):
+        super().__init__()
+        self.map, self.kept, self.by_shape = nn.Linear(3, 3), {}, by_shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.kept.setdefault(x.shape if self.by_shape else "all", self.map(x))
+
+
+@pytest.mark.parametrize("by_shape", [True, False])
+def test_what_a_module_keeps_between_calls_is_named(by_shape: bool) -> None:
+    net = Kept(by_shape)
+    cases = [case(f"{n} rows", net, torch.randn(n, 3)) for n in (2, 4)]
+
+    def right(net: Kept, x: Tensor) -> Tensor:
+        return net.map(x)
+
+    keeps_nothing(right, right, cases, ["y"])
+    with pytest.raises(Mistake, match=r"kept from an earlier call.* For 2 rows: y\[0, 0\] is"):
+        keeps_nothing(forward, right, cases, ["y"])
+
+
+def test_layers_in_a_plain_list_are_named() -> None:
+    def net(has_names: bool) -> nn.Module:
+        layer, result = nn.Linear(2, 2), nn.Sequential()
+        result.steps = [layer]
+        if has_names:
+            result.first = layer
+        return result
+
+    assert built(net, True).first is not None
+    with pytest.raises(Mistake, match=r"self.steps is a plain list of layers"):
+        built(net, False)
 
 
 def test_gradients_at_the_weights_of_a_module() -> None:

@@ -110,7 +110,7 @@ class ByLoop(MultiHeadAttention):
 
 
 class ByEinsum(nn.Module):
-    """Right: no helper of the course, maps without bias, einsum, a list, detached weights."""
+    """Right: no helper of the course, maps without bias, einsum, a list."""
 
     def __init__(self, d, n):
         super().__init__()
@@ -127,7 +127,7 @@ class ByEinsum(nn.Module):
             scores = torch.where(mask, scores, -torch.inf)
         weights = scores.softmax(-1).nan_to_num()
         context = torch.einsum("bhts,bshd->bthd", weights, v)
-        return [self.output_map(context.flatten(2)), weights.detach()]
+        return [self.output_map(context.flatten(2)), weights]
 
 
 class ByTorch(MultiHeadAttention):
@@ -169,7 +169,7 @@ class Untouched(nn.Module):
 HEADS = Exercise(
     lesson.check_multi_head_attention,
     right=[MultiHeadAttention, Heads, ByLoop, ByEinsum, ByTorch, lambda d, h: Heads(d, h),
-           heads(GIVE, "return output, w.detach()")],
+           heads("h, d_k =", "self.seen = mask; h, d_k =")],
     wrong=[
         # the maps
         (heads("self.output_map = ", "self.out = "), "called output_map, an nn.Linear: got None"),
@@ -183,6 +183,7 @@ HEADS = Exercise(
         (sized("output_map", "d_model * n_heads, d_model"), "output_map reads d_model for each"),
         (sized("output_map", "d_model // n_heads, d_model"), "output_map reads 6, enough"),
         (sized("output_map", "d_model, d_model + 1"), "output_map makes 19"),
+        (sized("key_map", "d_model, d_model, bias=False"), "key_map has no bias"),
         (sized("output_map", "d_model, d_model); self.value_map.requires_grad_(False"), "frozen"),
         # the weights
         (heads("d_k ** 0.5", "(h * d_k) ** 0.5"), "divided by √d_model: each"),
@@ -206,6 +207,8 @@ HEADS = Exercise(
         (heads(*cut(VIEW)), "cut by `view` alone, so a head holds pieces of several words: view"),
         (heads(*cut(VIEW), "d_k ** 0.5", "(h * d_k) ** 0.5"), "view as (batch, seq_len, n_heads, "
          "d_k), then transpose(1, 2). And the division"),
+        (heads(*cut(VIEW)[:2]), "queries alone are cut"),
+        (heads(*cut(VIEW)[2:]), "keys alone are cut"),
         (heads(*cut(EVERY)), "every n_heads-th feature: view"),
         (heads(*cut(EVERY), "d_k ** 0.5", "(h * d_k) ** 0.5"), "before the width. And the div"),
         (maps("self.key_map(query)", "self.query_map(key)"), "from key_map and keys from query"),
@@ -251,6 +254,7 @@ HEADS = Exercise(
         (heads(JOIN, "(w @ v).sum(1).repeat(1, 1, h)"), "added up before"),
         (heads(JOIN, "merge_heads(w.mean(1, True) @ v)"), "mean of all heads' weights"),
         (heads(LAST, f"self.output_map({LAST})"), "applied twice"),
+        (heads(LAST, f"{LAST} + (h - 1) * self.output_map.bias"), "added once for each head"),
         (heads(LAST, "joined @ self.output_map.weight.T"), "bias of output_map is missing"),
         (heads(LAST, "joined @ self.output_map.weight + self.output_map.bias"), "round: call the"),
         (heads(LAST, f"query + {LAST}"), "residual"),
@@ -264,7 +268,7 @@ HEADS = Exercise(
         (heads(LAST, f"{LAST} / 0"), "output[0, 0, 0] (sentence 0, query 0, feature 0) is"),
         (heads(JOIN, "merge_heads(masked_softmax(s) @ v)"), "mix with the masked weights"),
         # masks
-        (heads(", mask=None", "", "h, d_k", "mask = None; h, d_k"), "Is the mask taken, and"),
+        (heads(", mask=None", "", "h, d_k", "mask = None; h, d_k"), "Your forward takes `mask`"),
         (fit("mask"), "without it the batch falls on the heads"),
         (fit("mask.unsqueeze(1)"), "for a mask of two axes"),
         (fit("mask.unsqueeze(1) if mask.dim() > 2 else mask"), "for a mask for each head"),
@@ -279,7 +283,12 @@ HEADS = Exercise(
          "without it the batch falls on the heads"),
         (fit("mask[:, :1] if mask.dim() == 4 else mask[:, None] if mask.dim() == 3 else mask"),
          "all heads get the same"),
-        (fit("mask[:1, None] if mask.dim() == 3 else mask"), "a padding mask of three axes (batch"),
+        (fit("mask[:1, None] if mask.dim() == 3 else mask"), "all sentences get the mask of the"),
+        (fit("(mask[:, None] if mask.dim() == 3 else mask)[..., :1, :]"), "the mask's first row"),
+        (fit("(mask[:, None] if mask.dim() == 3 else mask)[..., :100, :]"), "for 140 queries and "
+         "150 keys: your function raised"),
+        (fit("(mask[:, None] if mask.dim() == 3 else mask) if mask.size(-1) < 100 else None"),
+         "for 140 queries and 150 keys: weights"),
         (hidden("s.softmax(-1)"), "changes nothing"),
         (hidden("masked_softmax(s, ~m)"), "wrong way round: True means may"),
         (hidden("s.softmax(-1) * m"), "set to 0 after the softmax"),
@@ -294,15 +303,21 @@ HEADS = Exercise(
          "for scores of some hundreds"),
         (heads(SHARE, "(lambda e: e / e.sum(-1, True).clamp(min=1e-30))(s.exp() * (1 if m is None "
                "else m))"), "Hide the scores before the softmax"),
-        (heads(SHARE, f"{SHARE} * (1 + self.training)"), "for training mode"),
+        (heads(SHARE, f"{SHARE} * (1 + self.training)"), "for training mode: weights"),
+        (heads("w @ v", "F.dropout(w, 0.2, self.training) @ v"), "no dropout is asked for"),
         (heads(SHARE, f"{SHARE}.float()"), "expected scalar type Float but found Double"),
         (heads("h, d_k =", "mask = None if len(query) == 1 else mask; h, d_k ="),
          "for a mask of one sentence"),
         # gradients, state
         (heads(Q, f"{Q}.detach()"), "reaches `query_map.weight` and `query_map.bias` and `query`"),
-        (heads(SHARE, f"{SHARE}.detach()"), "`key_map.weight` and 2 more"),
-        (heads(LAST, f"{LAST}.detach()"), "no gradient reaches any of the arguments"),
-        (heads("self.value_map(value)", "self.value_map(value.data)"), "reaches `value`:"),
+        (heads(JOIN, JOIN.replace("w", "w.detach()")), "`key_map.weight` and 2 more from output"),
+        (heads(GIVE, f"{GIVE}.detach()"), "no gradient reaches any of the arguments from weights"),
+        (heads(LAST, f"{LAST}.detach()"), "no gradient reaches any of the arguments from output"),
+        (heads("self.value_map(value)", "self.value_map(value.data)"), "reaches `value` from out"),
+        (heads("self.value_map(value)", "self.__dict__.setdefault(value.shape, self.value_map("
+               "value))"), "an earlier call, in an attribute of self or a global. For as many"),
+        (heads("h, d_k =", "mask = self.__dict__.setdefault('kept', mask); h, d_k ="),
+         "an earlier call, in an attribute of self or a global. For a mask of two axes"),
         (heads("h, d_k =", "torch.manual_seed(0); h, d_k ="), "sets the random state itself"),
         (heads("h, d_k =", "self.train(); h, d_k ="), "the mode (train or eval)"),
         (heads("h, d_k =", "query += 1.0; h, d_k ="), "in place"),
@@ -506,7 +521,10 @@ TABLE = Exercise(
         (scored("hits.sum(1) / 6"), "right for 2 seeds, 6 sentences"),
         (scored("hits.sum(1) / real.sum()"), "by the number of words"),
         (scored("hits.sum(1) / gold.sum((0, 2))"), "number of gold words"),
-        (scored("(hits / gold.sum(-1)[:, None]).mean(1)"), "on one word of"),
+        (scored("(hits / gold.sum(-1)[:, None]).mean(1)"), "number of the role's words"),
+        (scored("(hits / gold.sum(-1)[:, None].clamp(min=1)).mean(1)"), "number of the role's w"),
+        (scored("(weights @ gold[:1].float().mT).mean(1)"), "gold of the first: each"),
+        (scored("(weights[:, :, :, None] * gold[:, None]).amax(-1).mean(1)"), "the largest weight"),
         (brightest, "brightest word"),
         (scored("hits.mean(1) - (gold.sum(-1) / real.sum(-1, True)).mean(0)"), "taken off already"),
         (scored("1 - hits.mean(1)"), "all other words"),
@@ -538,6 +556,12 @@ TABLE = Exercise(
         (best("s.amax((0, 1))"), "best head of the best seed"),
         (best("s.amax(1).amin(0)"), "worst seed"),
         (best("s.mean((0, 1))"), "mean over all heads"),
+        (best("torch.stack([one[s[0].argmax(0), range(s.size(2))] for one in s]).mean(0)"),
+         "best in the first seed"),
+        (best("s.amax(1).sum(0) / 3"), "divided by 3"),
+        (best("s.amax(1).median(0)[0]"), "median over seeds"),
+        (mutant(table, "hits.mean(dim=1).amax(dim=1).mean(dim=0)", "hits.amax(2).mean((0, 1))"),
+         "chosen anew in each sentence"),
         (best("s[0].amax(0)"), "only the first seed"),
         (best("s[-1].amax(0)"), "only the last seed"),
         (best("s.amin(1).mean(0)"), "worst head of each seed"),
@@ -550,6 +574,7 @@ TABLE = Exercise(
         (best("s.amax(1).mean()"), "want shape of best"),
         (mutant(table, "hits = ", "gold[0] = 0; hits = "), "in place"),
     ],
+    twins=["number of the role's words", "number of the role's w"],
     stubs=[lambda *given: (..., ..., ...)],
     hostile=[lambda *given: torch.tensor(NAN), lambda *given: (None,) * 3, lambda *given: ([], {})],
 )
@@ -622,12 +647,17 @@ MASKS = Exercise(
         (ours("right & (torch.arange(3) < 2).view(1, 3, 1, 1)"), "for 3 sentences, 2 heads"),
         (ours("right.squeeze().view_as(right) if len(real) > 1 else right.squeeze()"),
          "for one sentence, one query"),
-        (ours("right[:1].expand_as(right)"), "ours[1, 0, 0, 4]"),
+        (ours("right[:1].expand_as(right)"), "the padding of the first"),
+        (ours("right[-1:].expand_as(right)"), "ours[0, 0, 0, 4]"),
         (theirs("whole.flatten(0, 1)"), "True means hidden, turn it"),
         (theirs("~whole"), "theirs has four axes"),
         (theirs("~whole.flatten(0, 1).transpose(1, 2)"), "queries and keys are exchanged"),
         (theirs("~right.flatten(0, 1)"), "queries of theirs have size 1"),
         (theirs("~whole.flatten(0, 1)[: len(real)]"), "theirs has one mask for each sentence: t"),
+        (theirs("~right.repeat(1, tgt_len, 1, 1).view(-1, tgt_len, real.size(1))"),
+         "repeated where the queries should be"),
+        (theirs("~(real[:, None, None] | keep.view(1, -1, 1, 1)).expand(-1, -1, tgt_len, -1)"
+                ".flatten(0, 1)"), "not (a and b)"),
         (theirs("~whole[:, 0]"), "that of its first head"),
         (theirs("~whole.flatten(0, 1)[:5]"), "want shape of theirs"),
         (theirs("torch.zeros(()).masked_fill(~whole.flatten(0, 1), -torch.inf)"),

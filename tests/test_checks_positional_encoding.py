@@ -2,7 +2,6 @@
 
 import math
 
-import pytest
 import torch
 from judging import Answers, Exercise, endless, fails, mutant
 from torch import nn
@@ -67,10 +66,15 @@ def odd_width_runs(seq_len, d_model):
 
 SINUSOID = Exercise(
     lesson.check_sinusoidal_encoding,
-    right=[sinusoidal_encoding, table_by_loops, table_by_slices, in_halves(),
+    right=[sinusoidal_encoding, table_by_loops, table_by_slices,
            table(".to(dtype)", ""), table("dtype=torch.float64).unsqueeze", ").unsqueeze"),
            lambda *sizes: nn.Parameter(sinusoidal_encoding(*sizes))],
     wrong=[
+        (in_halves(), "Other code does so, but here they stand in turns"),
+        (table(STACK, "torch.stack([angle.sin(), angle.cos()], dim=1)"), "all sines stand before"),
+        (angle("position / 10000 ** (two_i / seq_len)"), "divided by seq_len"),
+        (table("torch.float64).unsqueeze", "torch.float32).unsqueeze", ANGLE,
+               "position * 10000 ** (two_i / d_model).float()"), "by the power: divide"),
         (angle("position / 10000 ** (two_i / 2 / d_model)"), "exponent is i / d_model"),
         (angle("position / 10000 ** (2 * two_i / d_model)"), "arange(0, d_model, 2) is 2i already"),
         (angle("position / 10000 ** two_i / d_model"), "and then by d_model"),
@@ -108,15 +112,20 @@ SINUSOID = Exercise(
         (table("torch.arange(seq_len", "torch.arange(7"), "right for (7, 10), but for (3, 6)"),
         (table("d_model)  ", "10)  "), "a size or a number"),
         (table(ROWS, f"({ROWS}).half().float()"), "entries differ"),
-        (table(ROWS, f"({ROWS}).squeeze(0)"), "want shape (position, feature) = (1, 2)"),
-        (table(ANGLE, f"({ANGLE}).clamp(max=99)"), "but for (300, 8)"),
+        (table(ROWS, f"({ROWS}).squeeze(0)"), "Keep both axes: one position"),
+        (angle(f"({ANGLE}).clamp(max=99)"), "but for (6000, 4)"),
+        (table("torch.arange(seq_len, dtype=torch.float64)",
+               "(torch.arange(seq_len) % 5000).double()"), "There is no last position"),
+        (table(ODD, "seq_len % 2:"), "to make pairs, got 10 (for 7, 10)"),
         (odd_width_runs, "for d_model 7 your function must say so: want ValueError, nothing"),
         (table(ODD, "d_model == 7:", "torch.arange(0, d_model, 2", "torch.arange(0, d_model, 2"),
          "for d_model 1 your"),
         (table("ValueError(", "RuntimeError("), "got RuntimeError"),
         (table("position =", "torch.manual_seed(0); position ="), "sets the random state"),
     ],
-    twins=["base is 1000", "exponent is i / d_model", "arange(0, d_model, 2) is 2i already",
+    twins=["all sines stand before", "Other code does so, but here they stand in turns",
+           "multiplied by the power", "by the power: divide", "base is 1000",
+           "exponent is i / d_model", "arange(0, d_model, 2) is 2i already",
            "arange(0, d_model, 2) is 2i"],
     hostile=HOSTILE,
 )
@@ -237,7 +246,13 @@ POSITIONS = Exercise(
         (result("x + rows * self.training"), "for eval mode"),
         (adds("self.table[start:end] if self.training else self.table[: x.size(1)]"),
          "but for eval"),
-        (result("torch.dropout(x + rows, 0.1, self.training)"), "entries differ"),
+        (result("torch.dropout(x + rows, 0.1, self.training)"), "random numbers have a part"),
+        (positions("end > len(self.table)", "False", "[start:end]", "[start:x.size(1)]"),
+         "a slice of one row broadcasts"),
+        (positions("[start:end]", "[start:start + len(x)]"), "Want the rows "
+         "start to start + x.size(1)"),
+        (positions("start=0):", "start=0):\n        start = self.at = 1 + getattr("
+                   "self, 'at', start - 1)"), "is kept from the call before"),
         (positions("end > len(self.table)", "False"), "13 tokens from position 0 do not fit"),
         (positions("end > len(self.table)", "x.size(1) > len(self.table)"),
          "3 tokens from position 10 do not fit"),
@@ -245,7 +260,7 @@ POSITIONS = Exercise(
                    "x.size(1) != 2"), "2 tokens from position 11 do not fit"),
         (positions("end > len(self.table)", "start > len(self.table) or end > len(self.table) and "
                    "x.size(1) > 1"), "one token from position 12 do not fit"),
-        (positions("end > len", "end >= len"), "as long as the table"),
+        (positions("end > len", "end >= len"), "start + seq_len may be max_len"),
         (positions(MADE, "sinusoidal_encoding(max_len + 1, d_model)"), "nothing was raised"),
         (positions("ValueError(", "IndexError("), "want ValueError, got IndexError"),
         (positions(KEEP, "self.table = nn.Parameter(table)"), "is a parameter"),
@@ -341,10 +356,17 @@ def on_four_axes(otherwise):
 
 ROTATE = Exercise(
     lesson.check_rotate,
-    right=[rotate, turn_by_complex, turn_in_float32, turn_halves,
+    right=[rotate, turn_by_complex, turn_in_float32,
            lambda x, start=0: rotate(x.unsqueeze(0), start=start).squeeze(0)],
     wrong=[
         (lambda x, start=0: x + 0, "nothing is turned"),
+        (turn_halves, "Other code does so, but here the pairs are neighbours"),
+        (turn("x[..., 0::2], x[..., 1::2]", "x.chunk(2, dim=-1)", BACK, "torch.cat(turned, -1)"),
+         "paired with i + d_k / 2"),
+        (turn(START, "torch.arange(seq_len", SPEED, f"{SPEED} + start"), "added to the angles"),
+        (turn(NEW_SECOND, f"({NEW_FIRST}) * sin + second * cos"), "the NEW first one"),
+        (turn("seq_len, d_k = x.shape[-2:]", "seq_len, d_k = x.shape[1], x.shape[-1]"),
+         "Positions are on the axis before the last"),
         (speed("position.unsqueeze(1) + 0 * two_i"), "the same angle"),
         (speed(f"-{SPEED}"), "the other way"),
         (turn(NEW_FIRST, "first * cos + second * sin"), "MINUS"),
@@ -390,7 +412,7 @@ ROTATE = Exercise(
         (lambda x, start=0: x if x.size(-1) == 1 else rotate(x, start), "and for 1 your"),
         (turn(BACK, f"{BACK} * float('nan')"), "is nan, want"),
         (turn(BACK, f"{BACK}[..., ::2]"), "want shape"),
-        (turn(BACK, f"{BACK}.float()"), "want torch.float64"),
+        (turn(BACK, f"{BACK}.float()"), "float32. Something in it has a type of its own"),
         (turn("(two_i / d_k)", "(two_i / 10)"), "but for 33 tokens of d_k 6 from 5"),
         (turn(BACK, f"{BACK}.squeeze()"), "got (2, 33, 6)"),
         (turn("x[..., 0::2], x", "x.detach()[..., 0::2], x"), "the gradient at `x` is not"),
@@ -398,7 +420,8 @@ ROTATE = Exercise(
         (turn(BACK, f"{BACK} + 0.1 * x.flip(0)"), "moves sentence 0, and must not"),
         (turn("first, second =", "x += 1; first, second ="), "in place"),
     ],
-    twins=["the other way", "i / d_k: pair"],
+    twins=["the other way", "i / d_k: pair", "paired with i + d_k / 2",
+           "Other code does so, but here the pairs are neighbours"],
     hostile=HOSTILE,
 )
 
@@ -411,6 +434,8 @@ def course(attention, x, mask=None):
     q = rotate(split_heads(attention.query_map(x), n))
     k = rotate(split_heads(attention.key_map(x), n))
     v = split_heads(attention.value_map(x), n)
+    if mask is not None and mask.dim() == 3:
+        mask = mask.unsqueeze(1)
     context, weights = scaled_dot_product_attention(q, k, v, mask)
     return attention.output_map(merge_heads(context)), weights
 
@@ -429,7 +454,7 @@ def by_hand(attention, x, mask=None):
     q, k, v = turn_in_float32(parts[0]), turn_in_float32(parts[1]), parts[2]
     scores = torch.einsum("bhqd,bhkd->bhqk", q, k) / math.sqrt(q.size(-1))
     if mask is not None:
-        scores = torch.where(mask, scores, -torch.inf)
+        scores = torch.where(mask[:, None] if mask.ndim == 3 else mask, scores, -torch.inf)
     weights = torch.nan_to_num(scores.softmax(-1))
     context = (weights @ v).transpose(1, 2).reshape(batch, n_words, d_model)
     return [attention.output_map(context), weights]
@@ -479,7 +504,14 @@ ATTENTION = Exercise(
         (inside("rotate(k)", "rotate(q)"), "queries and keys are exchanged"),
         (inside("rotate(q) * q.size(-1) ** 0.5", "rotate(k)"), "not divided"),
         (inside("rotate(rotate(q))", "rotate(rotate(k))"), "turned twice"),
-        (inside("rotate(q)", "rotate(k, 1)"), "the weights are wrong"),
+        (inside("rotate(q)", "rotate(k, 1)"), "begin at different positions"),
+        (inside("rotate(q, 2)", "rotate(k)"), "the weights are wrong"),
+        (inside("rotate(rotate(q))", "rotate(k)"), "twice, the keys once"),
+        (rotary("attention.key_map", "attention.query_map"), "want key_map"),
+        (rotary("mask.unsqueeze(1)", "mask"), "meets the HEADS"),
+        (rotary("mask.unsqueeze(1)", "mask[:1].unsqueeze(1)"), "of the first sentence serves"),
+        (rotary("mask.unsqueeze(1)", "mask.unsqueeze(1).flip(-1)"), "give it an axis of heads"),
+        (rotary("n = attention", "attention.train(False); n = attention"), "in eval mode"),
         (rotary("v, mask)", "v, None)"), "not handed on"),
         (rotary("v, mask)", "v, None if mask is None else ~mask)"), "turned round"),
         (rotary("v, mask)", "v, mask[:1] if mask is not None and mask.dim() > 2 else mask)"),
@@ -514,7 +546,8 @@ ATTENTION = Exercise(
          else (x, course(a, x, mask)[1]), "one sentence of one word: the weights are right"),
         (rotary("n = attention", "x += 1; n = attention"), "in place"),
     ],
-    twins=["nothing is turned, or"],
+    twins=["nothing is turned, or", "of the first sentence serves",
+           "of the first sentence serves all"],
     stubs=[lambda attention, x, mask=None: (..., ...)],
     hostile=HOSTILE,
 )
@@ -539,6 +572,13 @@ def window_by_triangles(seq_len, width):
     return past & ~past.tril(-width)
 
 
+def window_by_negative_slices(seq_len, width):
+    rows = torch.zeros(seq_len, seq_len, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        row[i + 1 - width : i + 1] = True
+    return rows
+
+
 WINDOW = Exercise(
     lesson.check_window_mask,
     right=[window_mask, window_by_loops, window_by_triangles,
@@ -548,6 +588,13 @@ WINDOW = Exercise(
         (window("(distance <= 0) & (distance > -width)"), "rows and columns are exchanged"),
         (window("distance >= 0"), "the past has no end"),
         (window("distance.abs() < width"), "sees its future"),
+        (window("(distance >= 0) & (distance < 20)"), "taken to be 20"),
+        (window_by_negative_slices, "counts from the end"),
+        (lambda n, width: window_mask(min(n, 256), width), "want shape of mask (row, column) = (3"),
+        (mutant(window_mask, "(seq_len)", "(seq_len, dtype=torch.int8) if seq_len < 128 else "
+                "torch.arange(seq_len).to(torch.int8)"), "no type of small whole numbers"),
+        (window("(distance >= 0) & (distance < min(width, max(seq_len - 1, 1)))"),
+         "A window wider than the text"),
         (window("distance < width"), "all of its future"),
         (window("(distance >= 0) & (distance <= width)"), "too wide"),
         (window("(distance >= 0) & (distance < width - 1)"), "too narrow"),
@@ -570,10 +617,3 @@ WINDOW = Exercise(
 
 class TestAnswers(Answers):
     exercises = (SINUSOID, POSITIONS, ROTATE, ATTENTION, WINDOW)
-
-
-@pytest.mark.parametrize("check, answer", [
-    (SINUSOID.check, in_halves()), (ROTATE.check, turn_halves),
-])
-def test_the_other_order_of_features_passes_with_a_note(check, answer):
-    assert "works as well" in check(answer).message

@@ -110,9 +110,9 @@ ATTENTION = Exercise(
         (spread("scores.sigmoid()"), "sigmoid"),
         (spread("scores / scores.sum(-1, keepdim=True)"), "by their sum"),
         (spread("scores.log_softmax(-1)"), "log_softmax"),
-        (spread("scores.abs()"), "row of weights sums to"),
+        (spread("scores.abs()"), "want 1, shared among its keys"),
         (spread("(scores ** 2).softmax(-1)"), "rows of weights sum to 1, but"),
-        (by_the_mean, "but for scores of some thousands: context"),
+        (by_the_mean, "but for scores of some thousands (only `q` is another): context"),
         (spread("scores / 0"), "inf - inf"),
         (mix("weights @ k"), "mix the keys"),
         (mix("scores @ v"), "mixes with the scores"),
@@ -131,7 +131,9 @@ ATTENTION = Exercise(
         (hides("(scores * mask).softmax(-1)"), "still gets a share: want -inf"),
         (hides("(scores + mask).softmax(-1)"), "added as 0 and 1"),
         (hides("scores.masked_fill(~mask, -1.0).softmax(-1)"), "-1 is an ordinary score"),
-        (hides("scores.masked_fill(~mask, -3.0).softmax(-1)"), "gets up to"),
+        (hides("scores.masked_fill(~mask, -3.0).softmax(-1)"), "but that key is hidden"),
+        (hides("masked_softmax(scores, mask[0].expand_as(scores) if mask.dim() > 3 else mask)"),
+         "gets the mask of sentence 0"),
         (hides("scores * float('nan')"), "but for a mask (only `mask` is another): context"),
         (mix("scores.softmax(-1) @ v"), "the context does not"),
         (mix("weights @ v / (1 if mask is None else 2)"), "is another): the weights are right"),
@@ -141,9 +143,12 @@ ATTENTION = Exercise(
         (hides("scores.masked_fill(~mask, -1e9).softmax(-1)"), LARGE),
         (hides("(scores.softmax(-1) * mask) / (scores.softmax(-1) * mask).sum(-1, keepdim=True)"
                ".clamp(min=1e-30)"), "too late to hide"),
-        (hides("masked_softmax(scores, mask.view(2, 1, 5, 7))"), "but for a mask for a single"),
+        (hides("masked_softmax(scores, mask.view(2, 1, 5, 10))"), "but for a mask for a single"),
         (att("k.transpose(-2, -1)", "k.transpose(2, 3)"), "Count axes from the end"),
-        (by_bare_exp, "Exp() leaves the range"),
+        (by_bare_exp, "exp() leaves the range of a float: use"),
+        (by("2.5"), "times the right ones: print what divides"),
+        (att(SOFT, "masked_softmax(scores.float(), mask).to(q.dtype)"),
+         "but for the first numbers as float64"),
         (mix("(weights @ v).squeeze(-2)"), "one query and d_k = 5: want shape"),
         (att("require_mask(mask, scores)", "mask = scores[..., :1, :] * 0 == 0 if mask is None "
              "else mask; mask = mask & torch.ones_like(scores).tril().bool()"),
@@ -204,6 +209,9 @@ MASK = Exercise(
         (mask("torch.ones(6, 6, dtype=torch.bool).tril()"), "Is a size or a number written"),
         (mask("ONES.tril() if seq_len == 6 else ONES"), "is another): position 0"),
         (mask("ONES[0]"), "got (6,)"),
+        (mask("torch.ones(300, 300).tril().bool()[:seq_len, :seq_len]"), "got (300, 300)"),
+        (mask("torch.arange(seq_len)[:, None].byte() >= torch.arange(seq_len).byte()"),
+         "uint8 ends at 255"),
     ],
 )
 
@@ -263,6 +271,22 @@ class Untouched(nn.Module):
     ...
 
 
+class Biased(nn.Module):
+    """A head whose three maps have a bias, with other names."""
+
+    def __init__(self, d_model, d_k):
+        super().__init__()
+        self.maps = nn.ModuleList(nn.Linear(d_model, d_k) for _ in range(3))
+
+    def forward(self, x, mask=None):
+        return scaled_dot_product_attention(*(one(x) for one in self.maps), mask)
+
+
+def drawing(n):
+    """A head with another start: it draws n numbers before its weights."""
+    return head("super().__init__()", f"super().__init__(); torch.rand({n})")
+
+
 def seeded(seed):
     return head("super().__init__()", f"super().__init__(); torch.manual_seed({seed})")
 
@@ -274,11 +298,12 @@ HOSTILE_HEADS = [
 ]
 HEAD = Exercise(
     lesson.check_self_attention,
-    right=[SelfAttention, Packed, Plain, *map(seeded, range(5)), weighed(SHARES)],
+    right=[SelfAttention, Packed, Plain, *map(drawing, range(1, 6)), weighed(SHARES), Biased,
+           weighed(f"masked_softmax(q.bmm(k.transpose(1, 2)) / {ROOT}, mask)")],
     wrong=[
         (SelfAttention(6, 8), "the class itself"),
         (head("self.query_map = nn.Linear(d_model, d_k, bias=False)",
-              "self.query_map = nn.Linear(d_model, d_k)"), "has a bias"),
+              "self.query_map = nn.Linear(d_model, d_k)"), "1 biases"),
         (head(VALUE, ""), "has no attribute"),
         (head(VALUE, "", "self.value_map(x)", "self.key_map(x)"), "found 2"),
         (head(VALUE, f"{VALUE}; self.more = nn.Linear(d_model, d_k, bias=False)"), "found 4"),
@@ -286,7 +311,8 @@ HEAD = Exercise(
          "is a size written"),
         (head(CALL, f"{CALL}[0]"), "want two results"),
         (head(CALL, f"{CALL}[::-1]"), "wrong order"),
-        (head(CALL, "scaled_dot_product_attention(k, q, v, mask)"), "exchanged"),
+        (head(CALL, "scaled_dot_product_attention(k, q, v, mask)"), "queries and keys are exch"),
+        (head(CALL, "scaled_dot_product_attention(q, v, k, mask)"), "keys and values are exch"),
         (weighed("masked_softmax(q @ k.mT, mask)"), "not divided"),
         (weighed(SHARES.replace(ROOT, "q.size(-1)")), "want its root"),
         (weighed(SHARES.replace(ROOT, "x.size(-1) ** 0.5")), "√d_model"),
@@ -296,7 +322,7 @@ HEAD = Exercise(
         (weighed(f"q @ k.mT / {ROOT}"), "softmax is missing"),
         (weighed(f"{SHARES} / {ROOT}"), "divides the weights"),
         (weighed("masked_softmax(x @ x.mT / x.size(-1) ** 0.5, mask)"), "as they are"),
-        (weighed(f"2 * {SHARES}"), "sums to"),
+        (weighed(f"2 * {SHARES}"), "sum to 2: want 1"),
         (weighed(SHARES.replace("q @", "(q + 1) @")), "rows of weights sum to 1, but"),
         (mixed("w @ k"), "mixes the keys"),
         (mixed("w @ q"), "mixes the queries"),
@@ -310,12 +336,19 @@ HEAD = Exercise(
          "each word sees all words"),
         (head("v, mask)", "v, None if mask is None else ~mask)"), "wrong way round"),
         (masked_by(f"(q @ k.mT / {ROOT}).softmax(-1) * mask"), "after the softmax, and"),
-        (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -3.0).softmax(-1)"), "gets up to"),
+        (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -3.0).softmax(-1)"),
+         "but that key is hidden"),
         (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -30.).softmax(-1)"),
-         "but for scores of some thousands (only `x` is another): a hidden"),
+         "but for scores of some thousands (only `x` is another): weights["),
         (mixed(f"(q @ k.mT / {ROOT}).softmax(-1) @ v"), "the context does not"),
-        (weighed(f"masked_softmax(q.bmm(k.transpose(1, 2)) / {ROOT}, mask)"),
-         "without a batch axis"),
+        (head("v, mask)", "v, mask if self.training else None)"), "but for a mask in eval mode"),
+        (head(MAPS, f"{MAPS}\n        v = self.__dict__.setdefault('v', v)\n        if v.shape[:2] "
+              "!= q.shape[:2]:\n            v = self.value_map(x)"), "kept from the call before"),
+        (head("v, mask)", "v, mask if mask is None else mask[0])"), "gets the mask of sentence 0"),
+        (seeded(3), "begin with the same weights"),
+        (weighed(SHARES.replace(ROOT, "q.size(1) ** 0.5")), "the sentence's length"),
+        (weighed(SHARES.replace("mask)", "mask if mask is None else mask & "
+                                "causal_mask(x.size(-2)))")), "hides, and no more"),
         (head(CALL, CALL.replace("(q,", "(q.detach(),")), "reaches `query_map.weight`"),
         (head("self.value_map(x)", "self.value_map(x).detach()"), "reaches `value_map.weight`"),
         (head(CALL, f"tuple(part.detach() for part in {CALL})"), "any of the arguments"),
@@ -327,8 +360,8 @@ HEAD = Exercise(
 )
 MEMORY = Exercise(
     lesson.check_head_from_memory,
-    right=[SelfAttention, Packed, Plain],
-    wrong=HEAD.wrong[:1],
+    right=[SelfAttention, Packed, Plain, Biased],
+    wrong=[HEAD.wrong[0], (seeded(5), "begin with the same weights")],
     stubs=[Untouched],
     hostile=HOSTILE_HEADS,
     is_function=False,
@@ -387,7 +420,8 @@ YESTERDAY = Exercise(
         (changed(2, lambda w: w.roll(-4, 1)), "last 4 numbers"),
         (changed(0, lambda w: w.T), "want it turned"),
         (changed(1, lambda w: w[:, :7]), "of W^K"),
-        (changed(1, lambda w: w * NAN), "plain numbers"),
+        (changed(1, lambda w: w * NAN), "look at W^K, a float32 ends"),
+        (changed(2, filled(slice(None), 2, 0.5)), "also holds something of the day"),
         (lambda: by_hand()()[:2], "three matrices"),
     ],
     stubs=[lambda: (..., ..., ...)],

@@ -51,6 +51,13 @@ class LastOfStates(RNNDecoder):
         return F.linear(states, self.out.weight, self.out.bias), states[:, -1]
 
 
+class EachFromTheFirst(RNNDecoder):
+    def forward(self, tgt, memory, src_mask, state=None):
+        steps = [super(EachFromTheFirst, self).forward(word, memory, src_mask, state)
+                 for word in tgt.split(1, dim=1)]
+        return torch.cat([logits for logits, _ in steps], dim=1), steps[-1][1]
+
+
 class Remembers(RNNDecoder):
     def forward(self, tgt, memory, src_mask, state=None):
         if state is None:
@@ -80,6 +87,10 @@ DECODER = Exercise(
         (decoder(START, f"{START}.tanh()"), "Want the logits of embedding, GRU and out"),
         (decoder(START, f"{START}.detach()"), "no gradient reaches `memory`"),
         (decoder("if state is None", "if True"), "is not used: the second word"),
+        (decoder(", state.unsqueeze(0)", ", 0 * state.unsqueeze(0)"), "whatever the state is"),
+        (EachFromTheFirst, "after the word before"),
+        (decoder("self.dropout(self.embedding(tgt))",
+                 "torch.dropout(self.embedding(tgt), 0.5, True)"), "random numbers have a part"),
         (decoder("if state is None:", "if state is None or not state.any():"),
          "whatever the numbers"),
         (decoder("embedded =", f"state = state + {START}\n        embedded ="),
@@ -155,7 +166,8 @@ SHIFT = Exercise(
         (cut("tgt[:, :-1].flip(0), tgt[:, 1:].flip(0)"), "cut, do not rearrange"),
         (cut("tgt[:, :-1].where(tgt[:, :-1] != 1, 3), tgt[:, 1:]"), "inputs[1, 3]"),
         (cut("tgt[:, :-1].float(), tgt[:, 1:]"), "want torch.int64 of inputs"),
-        (cut("tgt[:, :-1].squeeze(), tgt[:, 1:].squeeze()"), "but for one sentence"),
+        (cut("tgt[:, :-1].squeeze(), tgt[:, 1:].squeeze()"), "Keep the axis of sentences"),
+        (cut("tgt[:, :-1], torch.cat([tgt[:, -1:], tgt[:, :-2]], 1)"), "one step BEHIND"),
         (cut("tgt[:, :-1] if tgt.size(1) > 2 else tgt, tgt[:, 1:]"), "without words"),
         (cut("tgt[:, :-1].tolist(), tgt[:, 1:].tolist()"), "inputs as a torch.Tensor"),
         (cut("tgt[:, :-1], tgt[:, 1:], tgt"), "got tuple of 3"),
@@ -177,8 +189,8 @@ def loss(*texts):
 
 
 def loss_by_hand(logits, tgt_out, pad_id):
-    p = logits.softmax(-1).gather(2, tgt_out.unsqueeze(2)).squeeze(2)
-    return -p.log()[tgt_out != pad_id].sum()
+    log_p = logits.log_softmax(-1).gather(2, tgt_out.unsqueeze(2)).squeeze(2)
+    return -log_p[tgt_out != pad_id].sum()
 
 
 def loss_by_loops(logits, tgt_out, pad_id):
@@ -220,19 +232,32 @@ LOSS = Exercise(
         (lambda z, y, pad: (-z.log_softmax(-1).gather(2, y[..., None])[..., 0]
                             * (y != pad)).sum(1), "one for each sentence"),
         (loss(CE, "logits.softmax(-1).flatten(0, 1), tgt_out.flatten()"), "is applied twice"),
-        (hand("logits.softmax(-1)", "logits.exp()"), "the softmax is missing"),
-        (hand("p.log()", "p"), "the logarithm is missing"),
-        (hand("softmax(-1)", "softmax(1)"), "over the places"),
-        (hand("softmax(-1)", "softmax(0)"), "over the batch"),
+        (hand("logits.log_softmax(-1)", "logits"), "the softmax is missing"),
+        (hand("log_softmax", "softmax"), "the logarithm is missing"),
+        (hand("log_softmax(-1)", "log_softmax(1)"), "over the places"),
+        (hand("log_softmax(-1)", "log_softmax(0)"), "over the batch"),
         (hand(".sum()", f".sum() / {math.log(2)}"), "in bits"),
-        (hand("-p", "p"), "the sign is wrong"),
-        (hand("-p.log()[tgt_out != pad_id].sum()", "(-p.log()[tgt_out != pad_id].sum()).exp()"),
+        (hand("-log_p", "log_p"), "the sign is wrong"),
+        (hand("-log_p[tgt_out != pad_id].sum()", "(-log_p[tgt_out != pad_id].sum()).exp()"),
          "e to the loss"),
         (loss(CE, "logits[:, :-1].flatten(0, 1), tgt_out[:, 1:].flatten()"), "shifted once more"),
         (loss(CE, "logits[:1].flatten(0, 1), tgt_out[:1].flatten()"), "only the first sentence"),
         (hand(".sum()", ".sum() * float('nan')"), "nan: some step"),
         (hand(".sum()", ".sum() + 1"), "Add up -log p"),
-        (hand("p.log()", "(p + 1e-9).log()"), "for logits of up to 30"),
+        (hand("log_softmax(-1)", "softmax(-1).add(1e-9).log()"), "for logits of up to 30"),
+        (hand("log_softmax(-1)", "softmax(-1).add(1e-40).log()"), "for logits of up to 600"),
+        (hand("log_softmax(-1)", "exp().div(logits.exp().sum(-1, keepdim=True)).log()"),
+         "the loss is nan, want 2656"),
+        (hand("log_softmax(-1)", "softmax(-1).log()"), "take both in one step"),
+        (loss(CE, "logits.reshape(len(logits), -1, tgt_out.size(1)), tgt_out"), "another order"),
+        (loss(CE, "logits.flatten(0, 1), tgt_out.T.flatten()"), "in different orders"),
+        (loss(CE, "logits.mul((tgt_out != pad_id)[..., None]).flatten(0, 1), tgt_out.flatten()",
+              IGNORE, "ignore_index=-1"), "a uniform guess"),
+        (loss(f", {SUM},\n    )", ",\n    ) * tgt_out.numel()"), "multiplied by the number of all"),
+        (hand("!= pad_id", "> pad_id"), "compare with !="),
+        (hand("log_p[tgt_out != pad_id]", "(log_p * (tgt_out != pad_id))[:, tgt_out[0] != pad_id]"),
+         "FIRST sentence cuts all"),
+        (loss(SUM, f"{SUM}, label_smoothing=0.1"), "label smoothing"),
         (hand("!= pad_id]", "!= pad_id].unflatten(0, (-1, 1))[1:]"), ", want "),
         (loss("logits.flatten(0, 1)", "logits.detach().flatten(0, 1)"), "no gradient reaches"),
         (loss(f", {SUM},\n    )", f", {SUM},\n    ).item()"), "no gradient reaches"),
@@ -330,6 +355,17 @@ GREEDY = Exercise(
         (after(lambda ids, bos: torch.cat([torch.full_like(ids[:, :1], bos), ids], 1)),
          "<bos> is part"),
         (after(lambda ids, bos: ids[:, 1:]), "the first word is missing"),
+        (greedy("        out.append(token)\n", "", "            break\n",
+                "            break\n        out.append(token)\n"), "the last column, with <eos>"),
+        (greedy("(token == eos_id)", "(token[0] == eos_id)"), "`finished` asks its own token"),
+        (greedy("model.encode(src, src_mask)",
+                "model.encode(src[:1], src_mask[:1]).repeat(len(src), 1, 1)"), "the whole batch"),
+        (greedy("< max_len", "< src.shape[1]"), "places: the limit is max_len"),
+        (greedy("< max_len", "< max_len - 1"), "token too early"),
+        (greedy(DECODE, "torch.cat([torch.full_like(token, bos_id), *out], 1), memory, src_mask, "
+                "state", "logits.argmax(-1)", "logits[:, -1:].argmax(-1)"), "the state holds them"),
+        (greedy("| (token == eos_id)", "| (token == eos_id) & bool(out[1:])"),
+         "token may be <eos>, too"),
         (after(lambda ids, bos: ids[:, -1:]), "the last word alone"),
         (after(lambda ids, bos: ids[0]), "axis of sentences is gone"),
         (after(lambda ids, bos: ids.unsqueeze(2)), "an axis too many"),
@@ -360,7 +396,7 @@ GREEDY = Exercise(
         (greedy("logits.argmax(-1)", "logits.abs().argmax(-1)"), "got (3, 16)"),
         (greedy("logits.argmax(-1)", "logits.argmin(-1)"), "UNLIKELIEST"),
         (greedy("logits.argmax(-1)", "logits[:, -1].softmax(-1).multinomial(1)"),
-         "want shape (sentence, word) = (3, 5), got (3, "),
+         "Is something drawn"),
         (greedy("logits.argmax(-1)", "logits[:, -1:].argmax(1)"), "over the places"),
         (greedy(DECODE, "token, memory, torch.ones_like(src_mask), state"), "so padding is"),
         (greedy(DECODE, "token, memory, ~src_mask, state"), "turned round"),
@@ -374,7 +410,8 @@ GREEDY = Exercise(
         (greedy("memory, state =", "torch.manual_seed(0); memory, state ="), "random state itself"),
         (greedy("memory, state =", "src.add_(1); memory, state ="), "in place"),
     ],
-    twins=["pass the state", "pass the state from step",
+    twins=["hand on the last token alone", "the state holds them", "one token too early",
+           "token too early", "pass the state", "pass the state from step",
            "first token that the decoder reads must be <bos>", "must be <bos>"],
     hostile=[lambda *given: torch.tensor(NAN), lambda *given: {}, None],
 )
@@ -462,6 +499,15 @@ PERPLEXITY = Exercise(
     wrong=[
         (per_batch("loss / n", ENDS), "mean of the batch means"),
         (per_batch("math.exp(loss / n)", "total / count"), "averages the perplexities"),
+        (score(ADDS, "total + n * math.exp(loss / n), count + n", ENDS, "total / count"),
+         "perplexities of the batches: average losses"),
+        (score("total = count = 0.0", "total, count = 1.0, 0", ADDS,
+               "total * math.exp(-loss), count + n", ENDS, "max(total, 1e-300) ** (-1 / count)"),
+         "multiply to 0 over so many words"),
+        (score(ENDS, "math.exp(min(total / count, 20))"), "no reason for a limit"),
+        (score(SAYS, "n = (tgt_out > pad_id).sum().item()"), "Compare with !="),
+        (score(SAYS, "n = (tgt_out[0] != pad_id).sum().item() * len(tgt_out)"),
+         "FIRST sentence is counted"),
         (score("= batches.tgt_vocab.pad_id", "= -1"), "as if it had to be predicted"),
         (score(SAYS, "n = tgt_out.numel()"), "count of tokens does not"),
         (score(SAYS, "n = (tgt != pad_id).sum().item()"), "<bos> is counted"),
@@ -492,7 +538,8 @@ PERPLEXITY = Exercise(
         (score("model.eval()", "model.eval(); torch.manual_seed(0)"), "random state itself"),
         (score("model.eval()", "model.eval(); batches.reverse()"), "in place"),
     ],
-    twins=["dropout is on: call", "call model.eval() before"],
+    twins=["averages the perplexities", "perplexities of the batches: average losses",
+           "dropout is on: call", "call model.eval() before"],
     hostile=[lambda *given: torch.tensor(NAN), lambda *given: {}, None],
 )
 

@@ -81,6 +81,20 @@ class OtherNames(nn.Module):
         return x
 
 
+class TakenApart(Layer):
+    """Right: the parts of AddNorm are called, not AddNorm itself."""
+
+    def forward(self, x, memory, tgt_mask=None, src_mask=None):
+        for part, step in (
+            (self.add_norm1, lambda y: self.attention(y, y, y, tgt_mask)[0]),
+            (self.add_norm2, lambda y: self.cross_attention(y, memory, memory, src_mask)[0]),
+            (self.add_norm3, self.feed_forward),
+        ):
+            found = part.dropout(step(part.norm(x) if part.pre_norm else x))
+            x = x + found if part.pre_norm else part.norm(x + found)
+        return x
+
+
 class StubLayer(Layer):
     def forward(self, x, memory, tgt_mask=None, src_mask=None):
         return ...
@@ -88,7 +102,7 @@ class StubLayer(Layer):
 
 LAYER = Exercise(
     lesson.check_decoder_layer,
-    right=[DecoderLayer, Layer, OtherNames, lambda *sizes: OtherNames(*sizes),
+    right=[DecoderLayer, Layer, OtherNames, TakenApart, lambda *sizes: OtherNames(*sizes),
            layer("w = ", "self.seen = None; w = ")],
     wrong=[
         (layer(LAST, f"{LAST}, None"), "return one tensor, x"),
@@ -101,8 +115,17 @@ LAYER = Exercise(
                "[0])", "pass"), "in this order: attention, net, attention"),
         (layer("self.cross_attention(y, m", "self.attention(y, m"), "called twice"),
         (layer("self.add_norm2(z", "self.add_norm1(z", "self.add_norm3(w", "self.add_norm1(w"),
-         "three different AddNorms"),
+         "three different AddNorms, one around each sub-layer, each used once; used in this order: "
+         "add_norm1, add_norm1, add_norm1"),
+        (layer("attention(y, memory", "attention(y, self.add_norm3.norm(memory)"),
+         "in this order: add_norm1, add_norm2, add_norm3, add_norm3"),
+        (mutant(OtherNames, "nn.ModuleList(MultiHeadAttention(d_model, n_heads) for _ in range(2))",
+                "[MultiHeadAttention(d_model, n_heads) for _ in range(2)]"), "is a plain list"),
         (layer(LAST, "self.add_norm3(x, self.feed_forward)"), "result of the attentions is lost"),
+        (layer("add_norm3(w", "add_norm3(z"), "result of the second attention is lost"),
+        (layer("z = ", "z = x + "), "once more to what the first AddNorm gives"),
+        (layer("w = ", "w = z + "), "once more to what the second AddNorm gives"),
+        (layer(LAST, f"w + {LAST}"), "once more to what the third AddNorm gives"),
         (layer("add_norm2(z", "add_norm2(x"), "the result of the first attention is lost"),
         (layer(LAST, f"{LAST}.detach()"), "no gradient reaches any of the arguments"),
         (layer("add_norm1(x", "add_norm1(x.detach()"), "no gradient reaches `x`"),
@@ -122,6 +145,8 @@ LAYER = Exercise(
          "all sentences get the src_mask of the first"),
         (first("y", "memory", "memory", "src_mask"), "the first attention reads the memory"),
         (first("x", "x", "x"), "the first attention reads x, not the y"),
+        (first("y", "y", "x"), "the value of the first attention is x"),
+        (first("y", "x", "y"), "the key of the first attention is x"),
         (first("y", "x", "x"), "key and value of the first attention are x"),
         (second("y", "memory", "memory", "None"), "second attention hides nothing"),
         (second("y", "memory", "memory", SRC.format("True |")), "second attention hides nothing"),
@@ -134,16 +159,17 @@ LAYER = Exercise(
         (second("y", "y", "memory"), "the key of the second attention is y"),
         (second("memory", "memory", "memory"), "the query of the second attention"),
         (second("memory", "y", "y", "tgt_mask"), "memory asks target"),
+        (second("memory", "y", "y", "None"), "turned round, memory asks"),
         (second("z", "memory", "memory"), "the second attention asks with x"),
         (layer("(y, y, y,", "(x, x, x,", "(y, memory", "(z, memory"), "both attentions read x"),
         (layer("(y, y, y, tgt_mask)", "(y, y, y)", ", src_mask)[0]", ")[0]"), "neither attention"),
         (layer("memory, src_mask)[0]", "memory, tgt_mask)[0]", "y, y, tgt_mask", "y, y, src_mask"),
          "the masks are exchanged"),
         (layer("self.attention = MultiHeadAttention(d_model, n_heads)",
-               "self.attention = MultiHeadAttention(d_model, 3)"), "MultiHeadAttention has 3"),
-        (layer("(d_model, d_ff, dropout)", "(d_model, 20, dropout)"), "FeedForward has 20"),
-        (layer("(d_model, d_ff, dropout)", "(d_model, d_ff)"), "FeedForward has 0.0: hand dropout"),
-        (layer("(d_model, dropout, pre", "(d_model, 0.0, pre"), "AddNorm has 0.0: hand dropout on"),
+               "self.attention = MultiHeadAttention(d_model, 3)"), "`attention` got n_heads=3"),
+        (layer("(d_model, d_ff, dropout)", "(d_model, 20, dropout)"), "`feed_forward` got d_ff=20"),
+        (layer("(d_model, d_ff, dropout)", "(d_model, d_ff)"), "d` got dropout=0.0: hand dropout"),
+        (layer("(d_model, dropout, pre", "(d_model, 0.0, pre"), "m1` got dropout=0.0: hand"),
         (layer("dropout, pre_norm) for", "dropout, True) for"), "hand pre_norm on"),
         (Layer(12, 3, 20), "hand over the class itself"),
         (type("Layer", (nn.Module,), {"forward": lambda *given: given[1]}), "raised TypeError"),
@@ -155,20 +181,32 @@ LAYER = Exercise(
          "but for one sentence: result["),
         (layer("z = self", "memory = memory.mean(0, True).expand_as(memory); z = self"),
          "moves sentence 0, and must not"),
+        (layer("z = self", "memory = self.__dict__.setdefault('kept', memory); z = self"),
+         "kept from an earlier call"),
+        (layer("z = self", "tgt_mask = tgt_mask if x.size(1) < 100 else None; z = self"),
+         "for 140 target and 150 source words: "),
         (layer(LAST, f"self.train() and {LAST}"), "the mode (train or eval)"),
         (layer("self.add_norm1, ", "self.attention.requires_grad_(False); self.add_norm1, "),
          "is frozen"),
         (layer("z = self", "x.add_(1); z = self"), "in place"),
     ],
+    twins=["memory asks target", "turned round, memory asks"],
     stubs=[StubLayer, type("Stub", (nn.Module,), {})],
     hostile=[7, "seven", dict, nn.Linear(2, 2), lambda *given: None, fails, endless]
     + [layer(LAST, text) for text in ("None", "7", "'x'", "torch.ones(2)", "w * float('nan')")]
     + [layer("z = self", "raise ValueError('no'); z = self")],
     is_function=False,
 )
-MEMORY = Exercise(lesson.check_decoder_from_memory, right=[OtherNames, DecoderLayer],
-                  wrong=LAYER.wrong[::4], stubs=LAYER.stubs, hostile=LAYER.hostile[::3],
-                  is_function=False)
+EXCHANGED = [
+    (layer("norm1(x", "norm2(x", "norm2(z", "norm1(z"), "add_norm2 stands where add_norm1 belongs"),
+    (layer(ONE, ONE.replace(".", ".cross_"), TWO, TWO.replace("cross_", "")),
+     "cross_attention stands where attention belongs"),
+]
+MEMORY = Exercise(lesson.check_decoder_from_memory,
+                  right=[OtherNames, DecoderLayer, *(answer for answer, _ in EXCHANGED)],
+                  wrong=LAYER.wrong[::4], twins=LAYER.twins, stubs=LAYER.stubs,
+                  hostile=LAYER.hostile[::3], is_function=False)
+LAYER.wrong += EXCHANGED
 
 
 # ---- 11.2 ----
@@ -256,6 +294,13 @@ WHOLE = Exercise(
         (past("causal_mask(5)"), "for 7 source and 6 target words"),
         (past("causal_mask(src.size(1))"), "mask (7, 7) does not fit"),
         (past("None if self.training else causal_mask(tgt.size(1))"), "for training mode"),
+        (past("causal_mask(tgt.size(1)) if tgt.size(1) < 100 else None"),
+         "for 140 source and 130 target words"),
+        (past("causal_mask(tgt.size(1)) & (tgt != 2).unsqueeze(1)"), "for the ids 0 to 3"),
+        (past("self.__dict__.setdefault('kept', causal_mask(tgt.size(1)))"),
+         "a global. For 3 source and 9 target words: your function raised ValueError: mask (5, 5)"),
+        (whole("self.encode(src, src_mask)", "self.__dict__.setdefault(src.shape, self.encode(src, "
+               "src_mask))"), "a global. For as many target as source words: logits["),
         (whole(MASKS, "(y, memory, p)"), "the decoder got no src_mask"),
         (whole(MASKS, "(y, memory, p, ~src_mask)"), "decoder got src_mask turned"),
         (whole(MASKS, "(y, memory)"), "neither mask"),
@@ -311,8 +356,7 @@ def write_by_list(model, src, src_mask, bos_id, eos_id, max_len):
 
 
 def write_in_int32(model, src, src_mask, bos_id, eos_id, max_len):
-    model.eval()
-    with torch.no_grad():
+    with torch.no_grad(), at_rest(model):
         tokens = torch.full((1, max_len + 1), bos_id, dtype=torch.int32)
         for n in range(1, max_len + 1):
             logits = model(src, src_mask, tokens[:, :n])
@@ -320,6 +364,19 @@ def write_in_int32(model, src, src_mask, bos_id, eos_id, max_len):
             if tokens[0, n] == eos_id:
                 return tokens[:, : n + 1]
     return tokens
+
+
+def write_in_place(more):
+    """The model reads places that are still empty."""
+    def answer(model, src, src_mask, bos_id, eos_id, max_len):
+        tokens = torch.full((1, max_len + 1), eos_id)
+        tokens[0, 0] = bos_id
+        for n in range(max_len):
+            tokens[0, n + 1] = model(src, src_mask, tokens[:, : max_len + more])[0, n].argmax()
+            if tokens[0, n + 1] == eos_id:
+                break
+        return tokens[:, : n + 2]
+    return answer
 
 
 GO, WORD, START = "tgt[0, -1] != eos_id", "[:, -1:].argmax(dim=-1)", "[[bos_id]]"
@@ -346,18 +403,29 @@ WRITE = Exercise(
         (written("src_mask, tgt)", "src_mask, tgt[:, -2:])"), "two words only"),
         (written("src_mask, tgt)", "src_mask, tgt[:, :1])"), "<bos> alone at every step"),
         (written("src_mask, tgt)", "src_mask, tgt.flip(1))"), "in reverse order"),
-        (written(WORD, "[:, :1].argmax(dim=-1)"), "<bos> alone at every step"),
+        (written(WORD, "[:, :1].argmax(dim=-1)"), "taken from the first place"),
+        (write_in_place(0), "the empty places behind the words"),
+        (write_in_place(1), "empty places behind"),
+        (written(WORD, "[:, -1].softmax(-1).multinomial(1)"), "drawn at random"),
+        (written(WORD, "[:, -1:].index_fill(2, torch.tensor([bos_id]), -99.0).argmax(dim=-1)"),
+         "in which <bos> comes again: want shape of tokens (sentence, word) = (1, 5), got (1, 3) "
+         "holding [[0, 5, 1]], want [[0, 5, 0, 9, 1]]"),
+        (written(GO, "(tgt.size(1) == 1 or tgt[0, -1] not in (bos_id, eos_id))"),
+         "[[0, 5, 0]], want"),
+        (written("tgt = torch.tensor", "model.eval(); tgt = torch.tensor"), "in another mode"),
+        (written("tgt = torch.tensor", "model.train(); tgt = torch.tensor"), "for <bos> 3 and <eos"
+         "> 8: your function leaves the model in another mode"),
         (written(WORD, ".argmax().view(1, 1) % 11"), "from all places together"),
         (written(WORD, "[:, -1:].topk(2).indices[..., 1]"), "the second: argmax"),
         (written(WORD, "[:, -1:].argmin(dim=-1)"), "least likely"),
         (written(GO, "tgt.size(1)"), "it goes on after <eos>"),
         (written(GO, "(tgt[0, 1:] > 1).all()"), "for <bos> 3 and <eos> 8: want shape of tokens (s"
          "entence, word) = (1, 8), got (1, 5)"),
-        (written(GO, "tgt[0, -1] != 1"), "Stop at eos_id alone"),
+        (written(GO, "tgt[0, -1] != 1"), "[[3, 4, 4, 10, 0, 1]], want [[3, 4, 4, 10, 0, 1, 2, 8]]"),
         (written("<= max_len", "<= max_len + 1"), "one word more than max_len"),
         (written("<= max_len", "< max_len"), "one word less than max_len"),
         (written("<= max_len", "<= 40"), "for max_len 3"),
-        (written("<= max_len", "<= min(max_len, 40)"), "for a long sentence"),
+        (written("<= max_len", "<= min(max_len, 99)"), "for a long sentence"),
         (written("while tgt.size(1) <= max_len and", "if"), "call the model in a loop"),
         (gives("tgt[:, 1:]"), "<bos> is missing"),
         (gives("tgt[tgt != eos_id].unsqueeze(0)"), "<eos> is missing"),
@@ -374,13 +442,13 @@ WRITE = Exercise(
         (written("torch.cat([tgt, word], dim=1)", "word"), "it never stops"),
         (written("tgt.size(1) <= max_len and ", ""), "for max_len 3"),
         (lambda model, src, mask, bos, eos, n: torch.tensor([[bos]]), "only <bos> comes back"),
-        (written("model(src,", "model(src.flip(1),"), "with src and src_mask as they came"),
-        (written("model(src, src_mask,", "model(src, src_mask | True,"), "for <bos> 3 and <eos> 8: "
-         "call model(src, src_mask, tgt)"),
+        (written("model(src,", "model(src.flip(1),"), "the model got another src than"),
+        (written("model(src, src_mask,", "model(src, src_mask | True,"), "got another src_mask"),
         (written("src_mask, tgt)", "src_mask, tgt[0])"), "got tgt of shape"),
         (written("return tgt", "src.zero_(); return tgt"), "in place"),
         (written("tgt = torch.tensor", "torch.manual_seed(0); tgt = torch.tensor"), "random state"),
     ],
+    twins=["the empty places behind the words", "empty places behind"],
     hostile=[lambda *given: 7, lambda *given: torch.tensor(NAN), lambda *given: (None, None),
              lambda *given: (torch.ones(2), torch.ones(2))],
 )
@@ -478,23 +546,26 @@ LEAK = Exercise(
         (leaks(CUT, "[:, j + 1 :] - before[:, j + 1 :]", "tgt.size(1))", "tgt.size(1) - 1)"),
          "Place i may depend on tokens 0 to i"),
         (leaks("with at_rest(model):", "if True:"), "Dropout differs"),
-        (leaks("> 1e-5", "> 0"), "Compare with a tolerance"),
+        (leaks("> 1e-5", "> 0"), "Compare the largest change, no sum"),
+        (leaks("abs().max()", "abs().sum()"), "Compare the largest change, no sum"),
         (leaks("with at_rest(model):", "if model.eval():"), "leaves the model in another mode"),
-        (leaks("> 1e-5", "> 1e-2"), "Your tolerance is too wide"),
-        (leaks("> 1e-5", "> 1e-4"), "Your tolerance is too wide"),
-        (leaks("abs().max()", "abs().mean()"), "Your tolerance is too wide"),
-        (leaks("range(1, tgt.size(1))", "range(1, tgt.size(1) - 1)"), "Change the last token, too"),
+        (leaks("> 1e-5", "> 1e-2"), "More than 1e-5 is a leak"),
+        (leaks("> 1e-5", "> 1e-4"), "More than 1e-5 is a leak"),
+        (leaks("abs().max()", "abs().mean()"), "More than 1e-5 is a leak"),
+        (leaks(GAP, "(after.argmax(-1) != before.argmax(-1))[:, :j].any()"), "Compare the logits"),
+        (leaks("range(1, tgt.size(1))", "range(1, tgt.size(1) - 1)"), "the last too, and compare"),
+        (leaks("range(1, tgt.size(1))", "[1]"), "the last too, and compare"),
         (leak_by_the_last((slice(None), slice(None, -1))), "not only the last"),
         (leak_by_the_last((slice(None), slice(-2, -1))), "not only the last"),
         (leak_by_the_last((slice(None), -1)), "Leave the changed place out"),
-        (leaks(CUT, "[:, j - 1 : j] - before[:, j - 1 : j]"), "not only the one next to it"),
-        (leaks(CUT, "[:1, :j] - before[:1, :j]"), "Compare all sentences, not the first alone"),
+        (leaks(CUT, "[:, j - 1 : j] - before[:, j - 1 : j]"), "not only at the one next to it"),
+        (leaks(CUT, "[:1, :j] - before[:1, :j]"), "Change and compare all sentences, not"),
         (leaks(CUT, "[-1:, :j] - before[-1:, :j]"), "in the first sentence: the result"),
         (leaks("moved.abs()", "moved"), "logits only fall"),
         (leaks("moved.abs()", "(-moved)"), "logits only rise"),
         (leaks(NEW, "0"), "where the token was 0 already"),
         (leaks(NEW, "1"), "where the token was 1 already"),
-        (leaks("tgt.size(1)", "min(5, tgt.size(1))"), "Take the length from tgt"),
+        (leaks("tgt.size(1)", "min(99, tgt.size(1))"), "Take the length from tgt"),
         (leaks(NEW, "(tgt[:, j] + 1) % 11"), "IndexError"),
         (leaks("range(1,", "range(2 - (tgt.size(1) > 2),"), "one sentence of two words"),
         (lambda *given: False, "you ran the model 0 times"),
@@ -506,7 +577,8 @@ LEAK = Exercise(
         (lambda *given: future_leak(*given), "as True or False, got"),
         (leaks("return False", "tgt.zero_(); return False"), "in place"),
     ],
-    twins=["Leave the changed place out", "Your tolerance is too wide", "not only the last"],
+    twins=["Leave the changed place out", "More than 1e-5 is a leak", "not only the last",
+           "Compare the logits", "Compare the largest change, no sum", "the last too, and compare"],
     hostile=[leak_by_one_more_token, lambda *given: 7, lambda *given: torch.tensor(NAN),
              lambda *given: (None, None), lambda *given: (torch.ones(2), torch.ones(2))],
 )

@@ -1,4 +1,7 @@
-"""Attention: heads, scores, masked weights (built in 00, 05 and 07)."""
+"""Attention: heads, scores, masked weights (built in 00, 05 and 07).
+
+In float16 a score above 65,504 overflows and gives nan, as in torch.
+"""
 
 import torch
 from torch import Tensor, nn
@@ -122,7 +125,7 @@ def scaled_dot_product_attention(
     A query that may look nowhere gets zeros. Vaswani et al. 2017, equation 1.
     Raises ValueError where sizes do not fit, TypeError for another mask.
     """
-    d_k = q.size(-1)     # float16: a score above 65,504 still gives nan
+    d_k = q.size(-1)
     if k.size(-1) != d_k or k.size(-2) != v.size(-2):
         sizes = [tuple(x.shape) for x in (q, k, v)]
         raise ValueError(f"q and k share d_k, k and v src_len: got {sizes}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.attention import masked_softmax
@@ -33,6 +34,11 @@ def first_mask(mask: Tensor) -> Tensor:
     return mask[:1].expand_as(mask)
 
 
+def strongest(scores: Tensor, mask: Tensor) -> Tensor:
+    """All the weight on the word with the highest score."""
+    return F.one_hot(masked_softmax(scores, mask).argmax(-1), scores.size(-1)).to(scores)
+
+
 def renormed(scores: Tensor, mask: Tensor) -> Tensor:
     """Masked after the softmax, and made to sum to 1 again."""
     weights = scores.softmax(-1) * mask
@@ -42,6 +48,7 @@ def renormed(scores: Tensor, mask: Tensor) -> Tensor:
 UPSIDE_DOWN = "the mask is upside down: True means may look, so fill where it is False"
 TOO_WEAK = ("a large negative number is no mask: where all scores are lower still it wins. Fill "
             "with float('-inf')")
+HIDDEN = "a sentence in which all is hidden gets weight on its padding: let such a row be all 0"
 LATE = ("masked after the softmax and divided again: where a hidden word has a high score, it has "
         "taken all the weight before. Hide it before the softmax")
 # (weights from scores and mask, what to say), for whoever turns scores into weights
@@ -50,6 +57,15 @@ SHARED: list[tuple[Callable, str]] = [
     (lambda s, m: s.softmax(-1) * m, "masked after the softmax: rows no longer sum to 1"),
     (renormed, LATE),
     (lambda s, m: renormed(s, m).nan_to_num(), LATE),
+    (lambda s, m: filled(s, m), "a row in which all is hidden is nan (0/0): fill the hidden "
+     "weights with 0 as well"),
+    (lambda s, m: filled(s, m, torch.finfo(s.dtype).min), HIDDEN),
+    (lambda s, m: filled(s, m, -1e9), HIDDEN),
+    (lambda s, m: torch.zeros_like(s), "all weights are 0. Does nan_to_num hide nan, from 0 · inf? "
+     "masked_fill(~mask, float('-inf')) does not multiply"),
+    (strongest, "all the weight lies on the strongest word: want the shares of the softmax"),
+    (lambda s, m: strongest(s, m) * m, "all the weight lies on the strongest word: want the shares "
+     "of the softmax"),
     (lambda s, m: (s * m).softmax(-1), "a score of 0 is no mask, e^0 = 1: fill with -inf"),
     (lambda s, m: (s * m).softmax(-1) * m, "a score of 0 is no mask, e^0 = 1, and the mask after "
      "the softmax leaves rows that do not sum to 1: fill with -inf"),
@@ -88,7 +104,8 @@ def check_masked_softmax(answer) -> str:
         case("one sentence, one query", torch.randn(1, 1, 3), hides(3)),
         case("one word in all", torch.randn(1, 1, 1), hides(1), hint="keep all axes"),
         case("scores up to 200", 200 * torch.rand(2, 4, 3), hides(2, 3), gradients=False,
-             hint="torch's softmax subtracts the largest score; what is hidden goes before it"),
+             hint="hide before the softmax, else a hidden word takes all the weight; and use "
+             "torch's softmax, which subtracts the largest score, so that no exp() overflows"),
         case("a hidden word with a score of 200", hidden_high, hides(3, 2), gradients=False,
              hint="hide it before the softmax"),
         case("scores around -20,000", tame.double() - 20_000, hides(7, 4), hint=TOO_WEAK),
@@ -106,14 +123,8 @@ def softmax_mistakes() -> list[tuple[Callable, str]]:
         return mask[:, 0, :scores.size(1)].unsqueeze(2)
 
     nan = "the mask hides queries, so whole rows are nan: it must hide keys"
-    padding = ("a sentence in which all is hidden gets weight on its padding: let such a row be "
-               "all 0")
     return [
-        (lambda s, m: filled(s, m), "a row in which all is hidden is nan (0/0): fill the hidden "
-         "weights with 0 as well"),
-        (lambda s, m: filled(s, m, torch.finfo(s.dtype).min), padding),
-        (lambda s, m: filled(s, m, -1e9), padding),
-        (lambda s, m: filled(s, m).nan_to_num(1 / s.size(-1)), padding),
+        (lambda s, m: filled(s, m).nan_to_num(1 / s.size(-1)), HIDDEN),
         (lambda s, m: filled(s, of_queries(m, s)), nan),
         (lambda s, m: masked_softmax(s, of_queries(m, s)), "the mask hides queries, so whole rows "
          "are 0: it must hide keys"),
@@ -152,6 +163,13 @@ def far_off(query: Tensor, memory: Tensor, mask: Tensor) -> Tensor:
     return memory + (1e5 - 2e5 * mask.mT) * query / query.square().sum(-1, keepdim=True)
 
 
+def by_length(queries: Tensor, keys: Tensor) -> Tensor:
+    """Dot products divided by the root of the number of keys."""
+    return queries @ keys.mT / keys.size(1) ** 0.5
+
+
+BY_LENGTH = ("the scores are divided by the root of a LENGTH, axis 1: divide by that of the width, "
+             "axis -1, or by nothing")
 BY_WIDTH = "the scores are divided by the width: divide by its root, or by nothing"
 FAR_OFF = ("hide with -inf before the softmax: a hidden word has the highest score here, and what "
            "may be seen has scores far below 0")
@@ -161,7 +179,8 @@ FAR_OFF = ("hide with -inf before the softmax: a hidden word has the highest sco
 def check_attention_step(answer) -> str:
     """Order, query, mix, mask; sizes; one sentence; scores far from 0."""
 
-    def step_case(words: str, d_model: int, *lengths: int, far: bool = False, hint: str = ""):
+    def step_case(words: str, d_model: int, *lengths: int, far: bool = False, hint: str = "",
+                  gradients: bool = True):
         dtype = torch.float64 if far else torch.float32
         cell = nn.GRUCell(d_model, d_model, dtype=dtype)
         combine = nn.Linear(2 * d_model, d_model, dtype=dtype)
@@ -173,12 +192,14 @@ def check_attention_step(answer) -> str:
                 memory = far_off(cell(embedded, state).unsqueeze(1), memory, mask)
                 combine.weight.mul_(1e-5)
         return case(words, embedded, state, memory, mask, cell, combine, hint=hint,
-                    gradients=not far)
+                    gradients=gradients and not far)
 
     agree_scaled(answer, right_step, [
         step_case("7 and 4 words", 4, 7, 4),
         step_case("other sizes", 9, 3, 1, 2),
         step_case("one sentence", 3, 4, hint="squeeze axis 1 alone"),
+        step_case("a sentence in which all is hidden", 4, 7, 0, gradients=False, hint="such a "
+                  "sentence has weights of 0: masked_softmax gives them"),
         step_case("scores of 100,000 on both sides of 0", 6, 2, 5, far=True, hint=FAR_OFF),
     ], step_mistakes, axes={
         "mixed": ("sentence", "feature"), "new_state": ("sentence", "feature"),
@@ -249,11 +270,16 @@ def step_mistakes(score: Callable) -> list[tuple[Callable, str]]:
         *((step(change), words) for change, words in known),
         (lambda e, s, m, k, cell, mix: right_step(lambda q, m: by_root(q, m) / q.size(-1) ** 0.5)(
             e, s, m, k, cell, mix), BY_WIDTH),
+        (lambda e, s, m, k, cell, mix: right_step(by_length)(e, s, m, k, cell, mix), BY_LENGTH),
+        (lambda e, s, m, k, cell, mix: (right_step(score)(e, s, m, k, cell, mix)[0],
+         cell(e, cell(e, s))), "the cell takes a second step for the state that is returned: "
+         "return the first one's"),
         (given(lambda e, s, *rest: (s, e, *rest)), "embedded and state are exchanged: want "
          "cell(embedded, state)"),
         (given(lambda e, s, *rest: (e, torch.zeros_like(s), *rest)), "the GRU cell starts from "
          "zeros: want cell(embedded, state)"),
-        (given(lambda e, s, m, k, *rest: (e, s, m.mean(1, keepdim=True), k[:, :, :1], *rest)),
+        (given(lambda e, s, m, k, *rest: (
+            e, s, m.mean(1, keepdim=True), torch.ones_like(k[:, :, :1]), *rest)),
          "the context is the mean of all states: want the weights of the look"),
     ]
 
@@ -262,17 +288,20 @@ def step_mistakes(score: Callable) -> list[tuple[Callable, str]]:
 def check_one_look(answer) -> str:
     """Mask, axis, order, scale; one query; one sentence; scores far from 0."""
 
-    def look_case(words: str, d: int, tgt_len: int, *lengths: int, far: bool = False, hint=""):
+    def look_case(words: str, d: int, tgt_len: int, *lengths: int, far: bool = False, hint="",
+                  gradients: bool = True):
         dtype, mask = torch.float64 if far else torch.float32, hides(*lengths)
         queries = torch.randn(len(lengths), tgt_len, d, dtype=dtype)
         memory = torch.randn(len(lengths), mask.size(-1), d, dtype=dtype)
         memory = far_off(queries, memory, mask) if far else memory
-        return case(words, queries, memory, mask, hint=hint, gradients=not far)
+        return case(words, queries, memory, mask, hint=hint, gradients=gradients and not far)
 
     agree_scaled(answer, right_look, [
         look_case("7 and 4 words", 4, 5, 7, 4),
         look_case("other sizes", 9, 3, 3, 1, 2),
         look_case("one query for one sentence", 5, 1, 3, hint="keep all axes"),
+        look_case("a sentence in which all is hidden", 4, 5, 7, 0, gradients=False, hint="such a "
+                  "row gets weights of 0, not nan"),
         look_case("scores of 100,000 on both sides of 0", 6, 1, 2, 5, far=True, hint=FAR_OFF),
     ], look_mistakes, axes={
         "context": ("sentence", "query", "feature"), "weights": AXES["weights"],
@@ -315,6 +344,12 @@ def look_mistakes(score: Callable) -> list[tuple[Callable, str]]:
         *((look(share), words) for share, words in SHARED),
         (mixed(lambda s, m: filled(s, ~m), lambda s, m: masked_softmax(s, ~m)), UPSIDE_DOWN),
         (lambda q, m, k: right_look(by_root)(q / q.size(-1) ** 0.5, m, k), BY_WIDTH),
+        (lambda q, m, k: right_look(by_length)(q, m, k), BY_LENGTH),
+        (lambda q, m, k: right_look(by_nothing)(q / q.size(1) ** 0.5, m, k), BY_LENGTH),
+        (mixed(masked_softmax, filled), "the weights that are returned are nan where all is "
+         "hidden: fill them with 0 before you return them, too"),
+        (mixed(strongest, masked_softmax), "the context is the strongest state alone: mix all "
+         "states, weights @ memory"),
         (right(lambda c, w, s, m: (w, c)), "the two are exchanged: the context comes first, then "
          "the weights"),
         (right(lambda c, w, s, m: c), "return two tensors: the weights are missing"),
@@ -372,8 +407,11 @@ def check_alignment_error(answer) -> str:
         case("no word right", weights[1:], [{(0, 0), (0, 1), (1, 2)}]),
         case("one sentence of one word", made_weights([[0, 0]], [1], 1), [frozenset({(0, 0)})]),
         case("20 sentences", *many_sentences(20)),
+        case("weights below 0, as a pull may be", [rows - 1 for rows in weights], links,
+             hint="the largest of negative numbers is the one nearest 0: no abs(), no start at 0"),
     ], error_mistakes(), axes={"the error": ()},
-        advice="Want the number of wrong words divided by the number of words with a partner")
+        advice="Want the number of wrong words divided by the number of words with a partner. A "
+        "word is wrong if the largest weight of its row lies on no partner of it")
     return "Only words with a gold link count, each once."
 
 
@@ -404,6 +442,22 @@ def error_mistakes() -> list[tuple[Callable, str]]:
     def rolled(by: int) -> Callable:
         return error(lambda rows: rows.argmax(-1).roll(by).tolist())
 
+    def of_words(weights, gold, count):
+        """The wrong words, divided by another count, of the sentences' rows and linked words."""
+        wrong = sum((int(rows[t].argmax()), t) not in pairs
+                    for rows, pairs in zip(weights, gold) for t in {t for _, t in pairs})
+        return wrong / count(weights, [{t for _, t in pairs} for pairs in gold])
+
+    def looked_up_turned(weights, gold):
+        found = [(t, int(rows[t].argmax())) not in pairs
+                 for rows, pairs in zip(weights, gold) for t in {t for _, t in pairs}]
+        return sum(found) / len(found)
+
+    def of_places(weights, gold):
+        pairs = [(t, (int(rows[t].argmax()), t) in links)
+                 for rows, links in zip(weights, gold) for _, t in links]
+        return len({t for t, right in pairs if not right}) / len({t for t, _ in pairs})
+
     def turned(gold):
         return [{(t, s) for s, t in pairs} for pairs in gold]
 
@@ -416,6 +470,18 @@ def error_mistakes() -> list[tuple[Callable, str]]:
          "are counted: they have no partner to find"),
         (error(among=lambda rows, pairs: range(len(rows) - 1)), "words without a gold link are "
          "counted: they have no partner to find"),
+        (error(among=lambda rows, pairs: {s for s, _ in pairs if s < len(rows)}), "the numbers of "
+         "the SOURCE words are taken: a pair is (source, target), so want {t for _, t in pairs}"),
+        (looked_up_turned, "the pair is looked up as (target, source): gold holds (source, "
+         "target)"),
+        (lambda w, g: of_words(w, g, lambda rows, words: sum(map(len, rows)) - len(rows)), "it is "
+         "divided by all words: divide by those with a partner"),
+        (lambda w, g: of_words(w, g, lambda rows, words: sum(map(len, rows))), "it is divided by "
+         "all rows: divide by the words with a partner"),
+        (of_places, "words at the same place of two sentences are counted as one: count in each "
+         "sentence, and add up the numbers"),
+        (error(pick=lambda rows: rows.abs().argmax(-1).tolist()), "the sign of a weight is thrown "
+         "away: a strongly negative weight is not the largest"),
         (rolled(1), "one row too early: row t belongs to the step that says word t"),
         (rolled(-1), "one row too late: row t belongs to the step that says word t"),
         (error(divide=lambda found: sum(w / max(n, 1) for w, n in found) / len(found)), "a mean of "
@@ -467,7 +533,8 @@ def check_additive_score(answer) -> str:
     if isinstance(answer, type) and issubclass(answer, nn.Module):
         answer = with_maps(answer)
     agree(answer, right_score, [
-        score_case("5 queries and 7 keys", 2, 5, 7, 4, 6, 3),
+        score_case("5 queries and 7 keys", 2, 5, 7, 4, 6, 3, hint="query_map takes queries (width "
+                   "4), key_map takes keys (width 6); each gets an axis of size 1"),
         score_case("other sizes", 3, 4, 2, 5, 5, 8),
         score_case("as many queries as keys", 4, 4, 4, 2, 2, 4,
                    hint="give queries and keys their axis of size 1 by place, not by size"),
@@ -513,6 +580,8 @@ def score_mistakes() -> list[tuple[Callable, str]]:
         (lambda q, k, v: v(q + k)[..., 0], "tanh is missing: a query then adds one number to its "
          "row"),
         (lambda q, k, v: v(q + k)[..., 0].tanh(), late),
+        (lambda q, k, v: v((q + k).tanh())[..., 0] / q.size(-1) ** 0.5, "the scores are divided by "
+         "a root: that belongs to the dot product"),
         (lambda q, k, v: v((q + k).tanh())[..., 0].tanh(), "tanh is applied twice: after v the "
          "scores are free"),
         (lambda q, k, v: v(q.tanh() + k.tanh())[..., 0], "tanh is taken of query and key apart: "

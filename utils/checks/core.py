@@ -4,6 +4,7 @@ import copy
 import functools
 import html
 import inspect
+import linecache
 import math
 import numbers
 import sys
@@ -144,10 +145,24 @@ def call(answer: Callable, *args, **kwargs):
     given, given_named = copy.deepcopy(args), copy.deepcopy(kwargs)
     result = run(answer, given, given_named)
     all_given = [*given, *given_named.values()]
-    for before, after in zip([*args, *kwargs.values()], all_given, strict=True):
+    pairs = zip([*args, *kwargs.values()], all_given, strict=True)
+    for place, (before, after) in enumerate(pairs):
         if isinstance(before, Tensor | list | tuple | dict) and not unchanged(before, after):
-            raise Mistake("your function changed its input in place: work on a copy")
+            raise Mistake(f"your function changed its input{name_of(answer, place)} in place: work "
+                          "on a copy (*=, x[...] = and names that end in _ write into a tensor, "
+                          "also through a view or a second name of it)")
     return result
+
+
+def name_of(answer: Callable, place: int) -> str:
+    """The name that a function gives its argument at a place, as " `x`"; '' if it has none."""
+    try:
+        parameters = list(inspect.signature(answer).parameters.values())
+    except (TypeError, ValueError):
+        return ""
+    has_name = place < len(parameters) and all(
+        p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters[: place + 1])
+    return f" `{parameters[place].name}`" if has_name else ""
 
 
 def run(answer: Callable, args: tuple, named: dict | None = None):
@@ -172,7 +187,8 @@ def run(answer: Callable, args: tuple, named: dict | None = None):
     except RecursionError as error:
         raise Mistake("your function calls itself for ever: it needs a case that stops") from error
     except (Exception, SystemExit) as error:
-        raise Mistake(f"your function raised {describe(error)} {inputs(args)}".rstrip()) from error
+        parts = f"your function raised {describe(error)}", inputs(args), line_of(error)
+        raise Mistake(" ".join(filter(None, parts))) from error
     parts = result if isinstance(result, tuple | list) else [result]
     if any(part is ... for part in parts):
         raise NotAttempted
@@ -210,9 +226,22 @@ def describe(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
+def line_of(error: BaseException) -> str:
+    """The line of the learner's code where an exception came up, '' if it cannot be read."""
+    trace, lines = error.__traceback__, []
+    while trace is not None:
+        name = trace.tb_frame.f_code.co_filename
+        if not any(part in name for part in ("utils/checks", "utils\\checks", "site-packages")):
+            lines.append(linecache.getline(name, trace.tb_lineno).strip())
+        trace = trace.tb_next
+    return f"in the line `{lines[-1]}`" if lines and 0 < len(lines[-1]) <= 100 else ""
+
+
 def inputs(args: tuple) -> str:
-    """The shapes of the tensors among the arguments, in words."""
+    """The shapes of the tensors among the arguments, in words; if there are none, the numbers."""
     shapes = [str(tuple(a.shape)) for a in args if isinstance(a, Tensor)]
+    if not shapes and args and all(isinstance(a, numbers.Real) for a in args):
+        return f"(for {', '.join(map(str, args))})"
     return f"(inputs of shape {', '.join(shapes)})" if shapes else ""
 
 

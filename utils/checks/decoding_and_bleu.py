@@ -41,8 +41,8 @@ def check_beam_step(answer) -> str:
         case("one beginning for each sentence", total[:, 1:2], ended[:, 1:2], p[:, 1:2]),
         case("the start, where only <bos> is open", start, four, wide,
              hint="a total of -inf stays out"),
-        case("totals of -2000", total - 2000, ended, p, hint="e to that power is 0: add "
-             "logarithms instead of multiplying probabilities"),
+        case("totals of -2000", total - 2000, ended, p, hint="e to that power is 0, so add "
+             "logarithms; and what has ended gets float('-inf'), no other number"),
         case("totals of -20000", total - 20000, ended, p, hint="what has ended gets -inf: any "
              "other number may be larger than an open total"),
         case("a sentence of which all beginnings have ended", total, all_ended, p,
@@ -54,7 +54,8 @@ def check_beam_step(answer) -> str:
         "totals": ("sentence", "place"), "parents": ("sentence", "place"),
         "words": ("sentence", "place"), "total": ("sentence", ""), "ended": ("sentence", ""),
         "log_p": ("sentence", "", "")},
-        advice="Add total (batch, beam_size, 1) to log_p, flatten the last two axes, topk")
+        advice="Add total (batch, beam_size, 1) to log_p, flatten the last two axes, topk; a flat "
+        "number is parent * vocab_size + word")
     return "Children compete within their sentence, by their whole log-probability"
 
 
@@ -126,7 +127,27 @@ def beam_mistakes() -> list[tuple[Callable, str]]:
         totals, *places = best_of(children(total, ended, log_p))
         return torch.where(ended.any(1, keepdim=True), total, totals), *places
 
+    def last_words(total, ended, log_p):
+        _, parents, words = best_of(children(total, ended, log_p))
+        return log_p.gather(1, parents.unsqueeze(2).expand_as(log_p[:, :total.size(1)])).gather(
+            2, words.unsqueeze(2)).squeeze(2), parents, words
+
+    def words_first(total, ended, log_p):
+        totals, flat = children(total, ended, log_p).mT.flatten(1).topk(total.size(1))
+        return totals, flat // log_p.size(2), flat % log_p.size(2)
+
     known = [
+        *((lambda t, e, p, n=never: best_of(children(t, e, p, n)), "what has ended gets a large "
+           "negative number: where the open totals are lower still it wins. Set it to "
+           "float('-inf')") for never in (-1e2, -1e3, -1e4, -1e9)),
+        (lambda t, e, p: best_of(t.unsqueeze(2) + p.masked_fill(e.unsqueeze(2), 0.0)), "a "
+         "beginning that has ended goes on with its own total, as if log_p were 0 for every next "
+         "word: it has no children, so its total must become -inf"),
+        (lambda t, e, p: best_of((t.unsqueeze(2) * p).masked_fill(e.unsqueeze(2), NEVER)), "total "
+         "and log_p are multiplied: logarithms are added"),
+        (last_words, "these are the log-probabilities of the last words alone: return the sums"),
+        (words_first, "the children are flattened words first, beginnings second: then a flat "
+         "number is no longer parent * vocab_size + word. No transpose before the flatten"),
         (lambda t, e, p: best_of(children(t, e & False, p)), "a beginning that has ended is "
          "continued: set its total to -inf first"),
         (lambda t, e, p: best_of(children(t, ~e, p)), "`ended` is turned round: True means that "
@@ -185,7 +206,8 @@ def check_clipped_matches(answer) -> str:
         of("the same two", "the the the cat", "sat the cat the dog", 2),
         of("'a b c d' against 'b a d c'", "a b c d", "b a d c", 2,
            hint="an n-gram is its words in their order"),
-        of("'x y x y x y' against 'x y x y z'", "x y x y x y", "x y x y z", 3),
+        of("'x y x y x y' against 'x y x y z'", "x y x y x y", "x y x y z", 3,
+           hint="what was written is the longer one here: the total counts all of its n-grams"),
         of("'ab c d' against 'a bc d'", "ab c d", "a bc d", 2,
            hint="keep words apart: a tuple does so"),
         of("a short reference with a capital letter", "a b a b c d e", "A b c", 2),
@@ -226,6 +248,11 @@ def gram_mistakes() -> list[tuple[Callable, str]]:
         (lambda h, r, n: (len(set(grams(h, n)) & set(grams(r, n))), len(grams(h, n))), "the "
          "matches are a set but the total is not: an n-gram may match as often as the reference "
          "has it"),
+        (lambda h, r, n: (clipped_matches(h, r, n)[0], len(ngram_counts(h, n))), "the total counts "
+         "DIFFERENT n-grams: one that is written twice counts twice"),
+        (lambda h, r, n: (sum(min(ngram_counts(h, n)[g], ngram_counts(r, n)[g])
+                              for g in grams(h, n)), len(grams(h, n))), "an n-gram that is written "
+         "twice adds its smaller count twice: go over the different n-grams"),
         (lambda h, r, n: clipped_matches(r, h, n), "the total counts the reference: it counts "
          "what was WRITTEN. Are the two swapped?"),
         (lambda h, r, n: (sum(map(tuple.__eq__, grams(h, n), grams(r, n))), len(grams(h, n))),
@@ -286,7 +313,8 @@ def check_corpus_bleu(answer) -> str:
     agree(answer, plain_bleu, [
         case("hypotheses shorter than the references", SHORT, REFERENCES),
         case("hypotheses longer than the references", LONG, REFERENCES),
-        case("some shorter, some longer", MIXED, REFERENCES),
+        case("some shorter, some longer", MIXED, REFERENCES, hint="the lengths c and r are those "
+             "of the whole corpus: a long sentence makes up for a short one"),
         case("words that come again and again", split_all("a b c d a b c d a b c d"),
              split_all("a b c d e f g h"), hint="clip the counts in each sentence"),
         case("equal sentences", REFERENCES, REFERENCES),
@@ -346,7 +374,7 @@ def bleu_mistakes() -> list[tuple[Callable, str]]:
         return math.prod(sum(order) / len(order) for order in each) ** 0.25
 
     def of_sentences(h, r):
-        penalties = [math.exp(penalty(len(a), len(b))) if a else 0.0 for a, b in zip(h, r)]
+        penalties = [math.exp(penalty(len(a), len(b))) for a, b in zip(h, r)]
         whole = score(h, r, brevity=lambda c, r: 0.0)
         return whole * sum(penalties) / len(penalties)
 
@@ -404,6 +432,7 @@ def bleu_mistakes() -> list[tuple[Callable, str]]:
          "the sentences are glued together: n-grams must not reach over the end of a sentence, nor "
          "match in another one"),
         (lambda h, r: round(score(h, r)), "the score is rounded: return it as it is"),
+        (lambda h, r: round(score(h, r), 1), "the score is rounded: return it as it is"),
         (lambda h, r: round(score(h, r), 2), "the score is rounded: return it as it is"),
         (corpus_bleu, secret),
         *((wrong(mean=added(extra)), secret) for extra in (1, 0.5, 0.1)),
@@ -412,12 +441,13 @@ def bleu_mistakes() -> list[tuple[Callable, str]]:
 
 # ---- 6.4 ----
 
+NARROW = "a search that loses the best sentence in its widest beam alone"
 # what a search gets wrong: a function of (everything, the best at this penalty, length_penalty)
 SEARCHES: dict[str, Callable] = {
     "a correct search": lambda all_of, alpha: ranked(all_of, alpha)[0],
     "a search that returns the worst sentence": lambda all_of, alpha: ranked(all_of, alpha)[-1],
     "a search that stops at its first <eos>": lambda all_of, alpha: min(all_of, key=len),
-    "a search that forgets most beginnings": lambda all_of, alpha: ranked(all_of, alpha)[1],
+    NARROW: lambda all_of, alpha: ranked(all_of, alpha)[1],
     "a search that ranks by raw log p": lambda all_of, alpha: ranked(all_of, 0.0)[0],
     "a search that always divides by the length": lambda all_of, alpha: ranked(all_of, 1.0)[0],
 }
@@ -452,6 +482,8 @@ def check_beam_test(answer) -> str:
             sizes.append(beam_size)
             first, second, *_ = ranked(all_of, length_penalty)
             found = rule(all_of, length_penalty)
+            if rule is SEARCHES[NARROW] and beam_size < len(all_of):
+                return first
             return second if found == first and beam_size < len(all_of) else found
 
         return search
@@ -466,7 +498,8 @@ def check_beam_test(answer) -> str:
     agree(answer, finds_the_best, [
         case(f"{words} among {len(world)} sentences, length_penalty {alpha:g}",
              made(world, rule), world, alpha,
-             hint="has its beam len(everything) places?" if "correct" in words else "")
+             hint="has its beam len(everything) places?" if "correct" in words else
+             "ask once, with len(everything) places, and let no sentence but the best one pass")
         for world, alpha, (words, rule) in itertools.product(
             (few, more), PENALTIES, SEARCHES.items())
     ], verdict_mistakes(), axes={"the verdict": ()}, advice="That is for a correct search, which "
@@ -494,6 +527,13 @@ def verdict_mistakes() -> list[tuple[Callable, str]]:
          "search ranks log p / length ** length_penalty: use one rule for both"),
         (judge(rank=lambda p, n, a: p / n), "your best sentence is that of log p / length, "
          "whatever length_penalty is: use length ** length_penalty"),
+        (judge(rank=lambda p, n, a: p * n**a), "log p is multiplied by the power of the length: "
+         "divide, log p / length ** length_penalty"),
+        (judge(rank=lambda p, n, a: p / max(n - 1, 1)**a), "the length leaves <eos> out: the "
+         "search counts all words of the tuple, len(words)"),
+        (lambda search, e, a: any(search(n, a) == ranked(e, a)[0] for n in range(1, len(e) + 1)),
+         "a search passes if any beam finds the best sentence: the one with len(everything) places "
+         "must find it"),
         (judge(rank=lambda p, n, a: p / n * a), "log p is divided by the length and multiplied by "
          "length_penalty: it is an exponent, length ** length_penalty"),
         (judge(rank=lambda p, n, a: -p / n**a), "the worst sentence passes: look for the largest "

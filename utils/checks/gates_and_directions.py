@@ -32,6 +32,17 @@ class Read(nn.Module):
         return states
 
 
+def growing(d_input: int, d_hidden: int) -> Read:
+    """A network whose gradients double with each step back, for letters of 0."""
+    read = Read(d_input, d_hidden)
+    with torch.no_grad():
+        read.cell.state_map.weight.copy_(2 * torch.eye(d_hidden))
+        for bias in (read.cell.input_map.bias, read.cell.state_map.bias):
+            if bias is not None:
+                bias.zero_()
+    return read
+
+
 NOT_KEPT = "torch keeps no .grad of a state: call state.retain_grad() first, or use autograd.grad"
 # words of torch's errors, and what to do then
 ERRORS = {
@@ -55,6 +66,8 @@ def check_gradient_sizes(answer) -> None:
             case("7 letters", Read(2, 6), torch.randn(7, 2)),
             case("one letter", Read(2, 3), torch.randn(1, 2)),
             case("a state of one number", Read(2, 1), torch.randn(3, 2)),
+            case("gradients that grow", growing(2, 3), torch.zeros(6, 2), hint="a size may be as "
+                 "large or small as it comes out: nothing is cut off or rounded"),
         ], size_mistakes(), axes={"sizes": ("letter",)}, gradients=False, advice="Want the norm "
             "of each gradient of read(x)[-1].sum()")
     except Mistake as mistake:
@@ -80,6 +93,10 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         return torch.stack([torch.autograd.grad(end.sum(), state, retain_graph=True)[0].norm()
                             for state, end in zip(states, ends)])
 
+    def at_letters(read, x):
+        x = x.clone().requires_grad_()
+        return torch.autograd.grad(read(x)[-1].sum(), x)[0].norm(dim=-1)
+
     measures = [
         (lambda g: g.square().sum(), "the root is missing: the norm is √ of the summed squares"),
         (torch.sum, "gradients were added with their signs, so they cancel: take the norm"),
@@ -94,16 +111,22 @@ def size_mistakes() -> list[tuple[Callable, str]]:
         (lambda h: h[-1].mean(), "the gradient of the mean is smaller by its width: take the sum"),
         (lambda h: torch.cat(h).sum(), "all states are summed: want the sum of the last one"),
         (lambda h: h[-1].square().sum(), "this is the gradient of the squares of the last state"),
+        (lambda h: h[-1][0, 0], "this is the gradient of one number of the last state: take its "
+         "sum"),
+        (lambda h: h[-1].abs().sum(), "this is the gradient of absolute values: sum the last "
+         "state as it is"),
         (lambda h: h[-1].norm(), "this is the gradient of the last state's norm: take its sum"),
     ]
     changes = [
         (lambda sizes: sizes.flip(0), "last letter first: want the order of the letters"),
         (lambda sizes: sizes / sizes[-1], "every size is divided by the last one: leave that out"),
-        (lambda sizes: sizes[:-1], "one size is missing: there is one for each letter"),
         (list, "want one tensor, (seq_len,): if you have a list, torch.stack joins its entries"),
     ]
     return [
         (one_step, "each step is measured alone: want the gradient of the LAST state each time"),
+        (lambda read, x: torch.stack([*gradient_sizes(read, x)[:-1]]), "one size is missing: there "
+         "is one for each letter, also for the last"),
+        (at_letters, "these are the gradients at the letters x: want those at the states"),
         (lambda read, x: torch.stack([s.norm() for s in read(x)]), "these are the sizes of the "
          "states, not of the gradients"),
         *((partial(gradient_sizes, measure=f), words) for f, words in measures),
@@ -150,10 +173,11 @@ def cell_cases(n_parts: int, n_states: int) -> list[Case]:
                     *torch.randn(2, d_sums), hint=hint, gradients=size == 1)
 
     return [
-        sized("2 rows", 2, 3, 4, hint="A batch holds its vectors in rows: x @ w_input.T"),
+        sized("2 rows", 2, 3, 4, hint="A batch holds its vectors in rows: x @ w_input.T. "
+              "The sizes are those of the arguments"),
         sized("other sizes", 3, 5, 2),
         sized("rows, inputs and states of 4", 4, 4, 4),
-        sized("a batch of one", 1, 3, 4),
+        sized("a batch of one", 1, 3, 4, hint="the axis of the rows stays"),
         sized("states of one number", 2, 2, 1),
         sized("sums of 200 and more", 3, 3, 4, size=200, hint="torch.sigmoid and torch.tanh stay "
               "between -1 and 1 there"),
@@ -216,6 +240,15 @@ def lstm(result=lambda hidden, new, old, o: (hidden, new), **changed) -> Callabl
 def lstm_mistakes() -> list[tuple[Callable, str]]:
     """An LSTM step with one thing wrong, and what to say then."""
     gates = {"i": "input", "f": "forget", "o": "output"}
+
+    def every_fourth(x, hidden, cell_state, *weights):
+        return lstm()(x, hidden, cell_state, *(
+            w.unflatten(0, (-1, 4)).transpose(0, 1).flatten(0, 1) for w in weights))
+
+    def coupled(x, hidden, cell_state, *weights):
+        parts = [w.chunk(4) for w in weights]                # the input gate's sums are minus f's
+        return lstm()(x, hidden, cell_state, *(torch.cat([-f, f, g, o]) for _, f, g, o in parts))
+
     known = [
         ({"g": torch.sigmoid}, "the new content goes through a sigmoid: it is no gate, use tanh"),
         ({"g": torch.clone}, "the new content has no tanh"),
@@ -235,6 +268,10 @@ def lstm_mistakes() -> list[tuple[Callable, str]]:
         ]),
     ]
     return [*((lstm(**changed), words) for changed, words in known),
+            (every_fourth, "the sums are cut into every fourth number: the four parts stand one "
+             "after another, as chunk(4, dim=-1) cuts them"),
+            (coupled, "the input gate has no part, 1 - f stands in its place: in an LSTM both "
+             "gates have sums of their own"),
             *weight_mistakes(lstm(), ["input", "forget", "new content", "output"])]
 
 
@@ -276,6 +313,11 @@ def gru_mistakes() -> list[tuple[Callable, str]]:
         (lambda z, h, n: z * h + n, "the new content is added whole: it gets the share 1 - z"),
         (lambda z, h, n: n, "this is the new content alone: mix it with the old state"),
     ]
+    def one_part(x, h, w, u, b, c):
+        r, _, n = (torch.cat([u, c[:, None]], dim=1)).chunk(3)
+        both = torch.cat([r, r, n])
+        return gru()(x, h, w, both[:, :-1], b, both[:, -1])
+
     contents = [
         (lambda x, h, r, state, w, b: x + (r * state) @ w.T + b, "the reset gate acts before the "
          "matrix product, as in the paper. torch multiplies after it: reset * (W state + b)"),
@@ -290,6 +332,9 @@ def gru_mistakes() -> list[tuple[Callable, str]]:
         *((gru(mix=mix), words) for mix, words in mixed),
         *((gru(new=new), words) for new, words in contents),
         (gru(tanh=torch.sigmoid), "the new content goes through a sigmoid: it may be negative"),
+        (lambda x, h, *w: gru()(x, h, *w).tanh(), "the new state goes through a second tanh: the "
+         "new content alone has one"),
+        (one_part, "both gates get the reset gate's part of the state: z takes the second part"),
         (gru(tanh=torch.clone), "the new content has no tanh"),
         *weight_mistakes(gru(), ["reset", "update", "new content"]),
     ]
@@ -324,10 +369,13 @@ def check_final_state(answer) -> None:
         rows("rows of 2 and 5 steps, padded to 6", [2, 5], 6, 2, 3, hint="rows come in any order, "
              "and may all have padding"),
         rows("rows without padding", [4, 4], 4, 2, 3),
-        rows("a batch of one", [3], 4, 2, 3),
+        rows("a batch of one", [3], 4, 2, 3, hint="a row may have padding though all are equally "
+             "long, and the axis of the rows stays"),
         rows("one step", [1, 1], 1, 2, 3),
     ], final_mistakes(), axes={"final": ("row", "number"), "x": ("row", "", "")},
-        explain=which_half, advice="Print each half apart")
+        explain=which_half, advice="Print the two halves apart: "
+        "ahead[row, lengths[row] - 1], and what backward_layer gives at that step when it reads "
+        "the real steps from the last to the first")
 
 
 def final_state(forward_layer, backward_layer, x, lengths) -> Tensor:
@@ -358,6 +406,7 @@ def final_mistakes() -> list[tuple[Callable, str]]:
             last, end = lengths - 1, torch.full_like(lengths, x.size(1) - 1)
             turned = flip_rows(x, lengths)
             places = {"last": last, "first": 0 * last, "end": end, "end - last": end - last,
+                      "next": lengths.clamp(max=x.size(1) - 1),
                       "the longest": last.max().expand_as(last), "row 0": last[:1].expand_as(last)}
             readers = {"ahead": (forward_layer, x), "back": (backward_layer, turned),
                        "flipped": (backward_layer, x.flip(1)), "unturned": (backward_layer, x),
@@ -385,6 +434,8 @@ def final_mistakes() -> list[tuple[Callable, str]]:
         (ahead, ("unturned", "last"), "the backward layer reads forward: turn the steps around"),
         (ahead, ("flipped", "last"), "the whole row is turned around, padding too: turn the real "
          "steps of each row alone"),
+        (("ahead", "next"), ("back", "next"), "both halves are taken one step too late, at step "
+         "lengths: steps count from 0, the last real one is lengths - 1"),
         (ahead, ahead, "both halves come from the forward layer"),
         (back, back, "both halves come from the backward layer"),
         (("unturned", "last"), ("exchanged", "last"), "the two layers are exchanged"),

@@ -102,18 +102,25 @@ def agree(
     cases = list(cases)
     if float64 and any(map(is_float, cases[0].args)):
         hint = "something in it has a type of its own: take that of the arguments"
-        cases.append(as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
+        first_wide = (n for n, one in enumerate(cases) if any(map(is_wide, one.args)))
+        cases.insert(next(first_wide, len(cases)),
+                     as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
         hint = cases[0].hint if " raised " in str(answered[0]) else ""
-        raise Mistake(f"{answered[0]}. {hint}".rstrip(". "))
+        raise Mistake(f"{answered[0]}. {hint[:1].upper()}{hint[1:]}".rstrip(". "))
     wants = [trial.right(one) for one in cases]
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
+        if not explain:                     # which may know more of it
+            trial.judge_chance(cases[first(wrong)])
         trial.diagnose(cases, answered, wants, wrong, explain)
+        if explain:
+            trial.judge_chance(cases[first(wrong)])
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
+    trial.judge_memory(cases[0])
     for one in cases if gradients else []:
         if one.gradients:
             trial.judge_gradients(one)
@@ -155,7 +162,38 @@ def built(answer, *sizes) -> nn.Module:
     net = call(answer, *sizes)
     if not isinstance(net, nn.Module):
         raise Mistake(f"want a class that makes an nn.Module, got {type(net).__name__}")
+    known = {id(part) for part in net.modules()}
+    for name, value in vars(net).items():
+        parts = value if isinstance(value, list | tuple) else []
+        if any(isinstance(part, nn.Module) and id(part) not in known for part in parts):
+            raise Mistake(f"self.{name} is a plain {type(value).__name__} of layers, which the "
+                          "module does not know: training would leave them alone. Want "
+                          "nn.ModuleList")
     return net
+
+
+def keeps_nothing(answer: Callable, truth: Callable, cases: Sequence[Case], outputs: list) -> None:
+    """Raise Mistake if a call depends on the calls of the same module before it.
+
+    Each module serves all its cases, one after another, each between the same tensors turned
+    round: so there are other numbers of one shape, and other shapes. outputs: names of results.
+    """
+    copies: dict = {}
+    for one in cases:
+        given = copy.deepcopy(one.args, copies)
+        turned = [a.flip(0) if isinstance(a, Tensor) else a for a in given]
+        for args in (turned, given):
+            seed_all(1)
+            want = truth(*args)
+            seed_all(1)
+            try:
+                wrong = difference(run(answer, tuple(args)), want, outputs, {})
+            except Mistake as mistake:
+                wrong = str(mistake)
+            if wrong:
+                raise Mistake("each call is right by itself, but not one after another on the same "
+                              "module: something is kept from an earlier call, in an attribute of "
+                              f"self or a global. For {one.words}: {wrong}")
 
 
 class Trial:
@@ -166,9 +204,9 @@ class Trial:
         self.names = list(inspect.signature(truth).parameters)
         self.outputs = [name for name in axes if name not in self.names] or ["the result"]
 
-    def ask(self, one: Case):
+    def ask(self, one: Case, seed: int = 1):
         """What the answer gives, or the Mistake that it makes on the way."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return call(self.by_name(one.args), *one.args)
         except Mistake as mistake:
@@ -181,9 +219,9 @@ class Trial:
             return self.answer
         return lambda *given: self.answer(**dict(zip(self.names, given)))
 
-    def right(self, one: Case):
+    def right(self, one: Case, seed: int = 1):
         """What the truth gives; it may be computed from the learner's own maps."""
-        seed_all(1)
+        seed_all(seed)
         try:
             return self.truth(*one.args)
         except RuntimeError as error:
@@ -260,7 +298,7 @@ class Trial:
         if not place and (words := self.strays(cases[0], too_much=True)):
             raise Mistake(words)
         if explain and (words := explain(answered, wants)):
-            hint = f". {cases[place].hint.capitalize()}" if place and cases[place].hint else ""
+            hint = f". {capital(cases[place].hint)}" if place and cases[place].hint else ""
             raise Mistake(self.so_far(cases, place) + words + hint)
         if not place and (words := self.strays(cases[0], too_much=False)):
             raise Mistake(words)
@@ -273,7 +311,7 @@ class Trial:
             advice = advice or self.size_question(cases[:place], cases[place])
         elif wrong[0].startswith("want "):
             advice = ""
-        text = f"{self.so_far(cases, place)}{wrong[place]}. {advice[:1].upper()}{advice[1:]}"
+        text = f"{self.so_far(cases, place)}{wrong[place]}. {capital(advice)}"
         raise Mistake(text.rstrip(". "))
 
     def so_far(self, cases: list[Case], place: int) -> str:
@@ -284,18 +322,23 @@ class Trial:
         right = f"{right[0]} and {place - 1} other cases" if place > 2 else " and ".join(right)
         only = ""
         for before in cases[:place]:
-            other = [name for name, a, b in zip(self.names, cases[place].args, before.args)
-                     if not equal(a, b)]
-            if len(self.names) > 1 and len(other) == 1:
+            pairs = zip(self.names, cases[place].args, before.args)
+            other = [name for name, a, b in pairs if not equal(a, b)]
+            if len(self.names) > 1 and len(other) == 1 and (
+                    len(before.args) == len(cases[place].args)):
                 only = f" (only `{other[0]}` is another)"
         return f"right for {right}, but for {cases[place].words}{only}: "
 
     def size_question(self, before: list[Case], one: Case) -> str:
         """Ask for a number in the code if an argument has a size that is new."""
         known = {part for other in before for part in sizes(self.names, other.args)}
-        is_new = any(part not in known and part[0] in dict(known)
-                     for part in sizes(self.names, one.args))
-        return "is a size or a number written into your code?" if is_new else ""
+        new = [size for name, size in sizes(self.names, one.args)
+               if (name, size) not in known and name in dict(known)]
+        if any(isinstance(size, tuple) and 1 in size for size in new):
+            return ("an axis has size 1 there: is a size or a number written into your code, does "
+                    "squeeze() take the axis away, or is it repeated by broadcasting?")
+        return ("is a size or a number written into your code, or kept from an earlier call?"
+                if new else "")
 
     def strays(self, one: Case, too_much: bool) -> str:
         """The first argument that moves what it must not, or does not move what it must."""
@@ -331,12 +374,32 @@ class Trial:
             elif not axis and moved and not must:
                 much = much or f"another `{name}` changes {output}, and must not"
             elif axis and moved - must:
-                much = much or (f"a change in {words} moves {axis} {min(moved - must)}{where}, and "
-                                "must not: print the shapes, which step mixes along that axis?")
+                place = self.axes[name][-one.args[self.names.index(name)].dim():].index(axis)
+                much = much or (
+                    f"a change in {words} moves {axis} {min(moved - must)}{where}, and must not. "
+                    f"Which line mixes along axis {place} of `{name}`? Look for a sum, mean or "
+                    "softmax whose dim= is missing or is that axis, for a view or reshape across "
+                    f"it, and for an index that takes one {axis} for all")
             elif axis and must - moved:
                 less = less or (f"a change in {words} does not move {axis} {min(must - moved)}"
-                                f"{where}, and must: where does `{name}` come in?")
+                                f"{where}, and must: where does `{name}` come in, and is one "
+                                f"{axis} taken for all, as an index [0] does?")
         return much, less
+
+    def judge_chance(self, one: Case) -> None:
+        """Raise if a second call, or another seed, changes a wrong answer but not a right one."""
+        first, second, other = results = [self.ask(one, seed) for seed in (1, 1, 2)]
+        are_values = all(isinstance(part, Tensor | numbers.Real) for result in results
+                         for part in as_list(result))
+        if not are_values or self.complaint(self.right(one, 1), self.right(one, 2)):
+            return
+        if self.complaint(first, second):
+            raise Mistake("twice the same arguments give two results: something is kept from the "
+                          "call before, in a global, a default argument or an attribute of self")
+        if self.complaint(first, other):
+            raise Mistake("random numbers have a part in the result: twice the same arguments give "
+                          "two results. Is something drawn (multinomial, rand), or dropped "
+                          "(F.dropout drops in eval mode, too)? Nothing here is random")
 
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""
@@ -354,12 +417,33 @@ class Trial:
             raise Mistake("called twice with the same arguments, it gives two results: nothing "
                           "here is random, and nothing may be kept from the call before")
 
-    def judge_gradients(self, one: Case) -> None:
-        """A random projection of each result must pull at each argument as the truth does."""
+    def judge_memory(self, one: Case) -> None:
+        """Other numbers of the same shapes, right after the first: nothing is kept between."""
+        args = copy.deepcopy(one.args)
+        other = [a.flip(0) if isinstance(a, Tensor) and a.dim() else a for a in args]
+        try:
+            want = self.right(Case("", tuple(other)))
+        except Exception:
+            return                          # these arguments make no sense in another order
+        run(self.by_name(args), args)
+        seed_all(1)
+        if self.complaint(run(self.by_name(args), tuple(other)), want):
+            raise Mistake("each call is right by itself, but a second one with other numbers of "
+                          "the same shape is not: something is kept from the call before, in an "
+                          "attribute of self, a global or a default argument")
+
+    def judge_gradients(self, one: Case, optional: bool = False) -> None:
+        """A random projection of each result must pull at each argument as the truth does.
+
+        optional: a result without any gradient, such as a plain number, is right, too. What is
+        far below the largest pull is a rounding error, where the right one would be 0.
+        """
         want = pulls(self.truth, one.args, self.names)
         got = pulls(self.by_name(one.args), one.args, self.names)
+        if optional and all(pull is None for pull in got.values()):
+            return
         lost: dict[str, list[str]] = {}
-        other = []
+        covered, other = [], []
         want = {k: p for k, p in want.items() if p is not None and p.numel() and p.isfinite().all()}
         largest = max((p.abs().max().item() for p in want.values()), default=0.0)
         pulling = set()
@@ -368,14 +452,22 @@ class Trial:
             found = got.get(key)
             found = torch.zeros_like(pull) if found is None else found
             rounding = TOLERANCE[pull.dtype] * largest
-            pulling |= {name} if (pull.abs() > rounding).any() else set()
-            if name in pulling and not found.any():
+            has_part = bool((pull.abs() > rounding).any())
+            pulling |= {name} if has_part else set()
+            if has_part and not found.any():
                 lost.setdefault(name, []).append(self.output(output))
+            elif not found.isfinite().all():
+                covered.append(name)
             elif (far(found, pull, 100 * TOLERANCE[pull.dtype])
                   & ~((found - pull).abs() <= rounding)).any():
                 other.append(name)
         if lost:
             raise Mistake(self.no_gradient(lost, pulling))
+        if covered:
+            raise Mistake(f"the values are right for {one.words}, but the gradient at "
+                          f"`{covered[0]}` is nan or inf: what is replaced after it arose "
+                          "(nan_to_num, torch.where, masked_fill) still has such a gradient. Keep "
+                          "it from arising")
         if other:
             raise Mistake(f"the values are right for {one.words}, but the gradient at `{other[0]}` "
                           "is not: a part of the way is cut off (detach(), no_grad, .data) or "
@@ -388,11 +480,15 @@ class Trial:
     def no_gradient(self, lost: dict[str, list[str]], names: set[str]) -> str:
         """The message about arguments that no gradient reaches."""
         whole = len(lost) == len(names) and len(lost) > 1
-        reached = " and ".join(f"`{n}`" for n in list(lost)[:3])
+        parts = {n.split(".")[0] for n in lost if "." in n}
+        inside = {p: [n for n in names if n.startswith(f"{p}.")] for p in parts}
+        parts = {p for p, n in inside.items() if len(n) > 2 and lost.keys() >= {*n}}
+        found = [*dict.fromkeys(f"{p}.*" if (p := n.split(".")[0]) in parts else n for n in lost)]
+        reached = " and ".join(f"`{n}`" for n in found[:3])
         reached = "any of the arguments" if whole else reached + (
-            f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+            f" and {len(found) - 3} more" if len(found) > 3 else "")
         sources = sorted({source for found in lost.values() for source in found})
-        start = f" from {' or '.join(sources)}" if len(self.outputs) > 1 else ""
+        start = f" from {' or '.join(sources)}" if self.outputs != ["the result"] else ""
         return (f"the values are right, but no gradient reaches {reached}{start}: is there a "
                 "detach(), no_grad, .data or .item() on the way? Print .requires_grad after each "
                 "step")
@@ -415,6 +511,17 @@ def as_list(result) -> list:
     return list(result) if isinstance(result, tuple | list) else [result]
 
 
+def capital(text: str) -> str:
+    """A text as a sentence begins, unless it begins with code or a formula."""
+    word = text.split(" ", 1)[0].rstrip(",:")
+    return text[:1].upper() + text[1:] if word.isalpha() else text
+
+
+def is_wide(value) -> bool:
+    """Whether a value is a tensor of float64."""
+    return is_float(value) and value.dtype == torch.float64
+
+
 def first(wrong: list[str]) -> int:
     """The place of the first case that is wrong."""
     return next(place for place, words in enumerate(wrong) if words)
@@ -432,17 +539,17 @@ def equal(a: Any, b: Any) -> bool:
 
 
 def changes(name: str, argument, axes: tuple[str, ...] | None):
-    """Yield (words, changed argument, axis): all of it, then one place along each named axis."""
+    """Yield (words, changed argument, axis): all of it, then two places along each named axis."""
     if not isinstance(argument, Tensor) or not (is_float(argument) or argument.dtype == torch.bool):
         return
     other = ~argument if argument.dtype == torch.bool else argument + torch.randn_like(argument)
     yield f"`{name}`", other, ""
     for dim, axis in enumerate((axes or ())[-argument.dim():] if argument.dim() else ()):
         if axis and argument.size(dim) > 1:
-            place = argument.size(dim) // 2
-            one = argument.clone()
-            one.select(dim, place).copy_(other.select(dim, place))
-            yield f"{axis} {place} of `{name}`", one, axis
+            for place in (argument.size(dim) // 2, 0):
+                one = argument.clone()
+                one.select(dim, place).copy_(other.select(dim, place))
+                yield f"{axis} {place} of `{name}`", one, axis
 
 
 def moves(before: Tensor, after: Tensor, dim: int | None) -> set[int]:
@@ -528,6 +635,20 @@ def judge_dropped(draw: Callable[[], Tensor], rate: float, where: str) -> None:
         raise Mistake(f"what stays is multiplied by {scale:.3g} in training, want "
                       f"1 / (1 - {rate}) = {1 / (1 - rate):.3g}, so that the mean stays: "
                       "nn.Dropout does so")
+
+
+def judge_birth(make: Callable[[], nn.Module]) -> None:
+    """Two modules of a learner's class must draw different weights, and leave the seed alone."""
+    born, after = [], []
+    for seed in (1, 2):
+        seed_all(seed)
+        born.append(make())
+        after.append(random_states())
+    drawn = [torch.equal(a, b) for a, b in zip(*(one.parameters() for one in born))
+             if a.numel() > 1 and (a != a.flatten()[0]).any()]
+    if any(a == b for a, b in zip(*after)) or (drawn and all(drawn)):
+        raise Mistake("two new modules of your class begin with the same weights: is the random "
+                      "state set in __init__ (manual_seed)? Leave the seed to the caller")
 
 
 def want_trainable(module: nn.Module) -> None:

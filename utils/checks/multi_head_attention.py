@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, masked_softmax, merge_heads, split_heads
 from utils.checks.core import Mistake, NotAttempted, exercise
-from utils.checks.kinds import Case, agree, as_dtype, built, case, only, run, want_trainable
+from utils.checks.kinds import (
+    Case,
+    agree,
+    as_dtype,
+    built,
+    case,
+    keeps_nothing,
+    only,
+    run,
+    want_trainable,
+)
 from utils.checks.results import difference
 
 # All different, but that the first sentences ask themselves: there most mistakes run and can be
@@ -51,9 +61,10 @@ def check_multi_head_attention(answer) -> str:
         name = list(PARTS)[place]
         judge = partial(agree, only(look, place, list(PARTS)), only(attend, place, list(PARTS)),
                         axes={name: PARTS[name]} | GIVEN, float64=False)
-        judge(cases, mistakes, advice=advice, gradients=place == 0)
+        judge(cases, mistakes, advice=advice)
         judge([as_dtype(cases[0], torch.float64, "float64")], gradients=False, tolerance=1e-6,
               advice="So it is in float64: something has a type of its own")
+    keeps_nothing(look, attend, cases, list(PARTS))
     want_trainable(cases[0].args[0])
     return "Outputs, the weights of each head, masks and gradients are as they should be"
 
@@ -86,6 +97,9 @@ def with_heads(answer, d_model: int, n_heads: int) -> nn.Module:
                               f"{d_model} to d_model")
     if len(set(map(id, maps.values()))) < 4:
         raise Mistake("two of the four maps are one and the same layer: make each of its own")
+    bare = [name for name, layer in maps.items() if layer.bias is None]
+    if 0 < len(bare) < 4:
+        raise Mistake(f"{bare[0]} has no bias (bias=False), others have: make the four maps alike")
     return randomise(net.eval())
 
 
@@ -123,9 +137,10 @@ def head_cases(answer) -> list[Case]:
         heads("5 queries and 7 keys"),
         heads("2 heads of width 5 in one sentence", 1, 4, 6, net=other, sizes=(10, 2)),
         heads("one head, one query, one key", 3, 1, 1, net=one, sizes=(4, 1)),
-        heads("training mode", net=training),
-        heads("a mask of two axes", mask=some(TGT_LEN, SRC_LEN), hint="is the mask taken, and "
-              "handed on?"),
+        heads("training mode", net=training, hint="nothing here may depend on the mode: no "
+              "dropout is asked for"),
+        heads("a mask of two axes", mask=some(TGT_LEN, SRC_LEN), hint="your forward takes "
+              "`mask` too; one of two axes fits the scores as it is, a row for each query"),
         heads("a padding mask of three axes (batch, 1, src_len)", src_len=TGT_LEN,
               mask=real.unsqueeze(1), hint=three),
         heads("a mask of three axes", mask=some(BATCH, TGT_LEN, SRC_LEN), hint=three),
@@ -138,6 +153,7 @@ def head_cases(answer) -> list[Case]:
         heads("a mask (batch, 1, 1, src_len)", mask=some(BATCH, 1, 1, SRC_LEN), hint=four),
         heads("a query that may look nowhere", mask=blind, gradients=False, hint="want "
               "zeros there, as scaled_dot_product_attention gives"),
+        heads("140 queries and 150 keys", 1, 140, 150, mask=some(1, 140, 150), gradients=False),
         case("scores of some hundreds", exact, 2, *large, some(2, 5, 5), hint="hide the scores "
              "before the softmax, with -inf, and leave the range to softmax itself",
              gradients=False),
@@ -161,7 +177,8 @@ def join_by_view(x: Tensor) -> Tensor:
 
 def attend(
     net, n_heads, query, key, value, mask, *, maps: tuple = OWN, cut: Callable = split_heads,
-    cut_value: Callable | None = None, reads: Callable = lambda *given: given,
+    cut_key: Callable | None = None, cut_value: Callable | None = None,
+    reads: Callable = lambda *given: given,
     divide: Callable = lambda q, k, h: q.size(-1) ** 0.5, share: Callable = masked_softmax,
     fit: Callable = lambda mask: mask.unsqueeze(1) if mask.dim() == 3 else mask,
     mix: Callable = torch.matmul, join: Callable = merge_heads,
@@ -170,7 +187,7 @@ def attend(
     """Output and weights from the learner's own maps; a known mistake has another step."""
     read = reads(query, key, value)
     q, k, v = (getattr(net, name)(x) if name else x for name, x in zip(maps, read))
-    q, k, v = cut(q, n_heads), cut(k, n_heads), (cut_value or cut)(v, n_heads)
+    q, k, v = cut(q, n_heads), (cut_key or cut)(k, n_heads), (cut_value or cut)(v, n_heads)
     mask = mask if mask is None else fit(mask)
     weights = share(q @ k.transpose(-2, -1) / divide(q, k, n_heads), mask)
     return last(net, join(mix(weights, v)), query), weights
@@ -232,6 +249,10 @@ def weight_mistakes() -> list[tuple[Callable, str]]:
          "shares 1 among hidden keys: a large negative number is not -inf. Want zeros"),
     ]
     fits = [
+        (lambda m: m[:1, None] if m.dim() == 3 else m, "all sentences get the mask of the first: "
+         "mask.unsqueeze(1), and no index into its batch"),
+        (lambda m: (m[:, None] if m.dim() == 3 else m)[..., :1, :], "all queries get the mask's "
+         "first row: each query has a row of its own"),
         (lambda m: m, "a mask of three axes needs one more, for the heads: without it the batch "
          "falls on the heads. mask.unsqueeze(1)"),
         (lambda m: m[:, None] if m.dim() == 3 else m[:, :1] if m.dim() == 4 else m, "a mask of "
@@ -262,6 +283,10 @@ def weight_mistakes() -> list[tuple[Callable, str]]:
         *((step(1, divide=f), words) for f, words in divisors),
         *((step(1, cut=f), words) for f, words in cuts),
         *((step(1, cut=f, divide=divisors[0][0]), words + by_width) for f, words in cuts),
+        (step(1, cut=cut_by_view, cut_key=split_heads), "the queries alone are cut by `view`, so a "
+         "head holds pieces of several words: use split_heads for q, too"),
+        (step(1, cut_key=cut_by_view), "the keys alone are cut by `view`, so a head holds pieces "
+         "of several words: use split_heads for k, too"),
         *((step(1, share=lambda s, m, f=f: masked_softmax(s, m) if m is not None else f(s)), words)
           for f, words in free),
         *((step(1, share=lambda s, m, f=f: s.softmax(-1) if m is None else f(s, m)), words)
@@ -327,8 +352,12 @@ def output_mistakes() -> list[tuple[Callable, str]]:
          "`value`"),
         (dict(reads=lambda q, k, v: (q, k, k), maps=(*OWN[:2], "key_map")), "the weights mix the "
          "keys: keys are for finding, want the values mixed"),
-    ]] + [(lambda *given: attend(*given[:5], None)[0], "with a mask the weights are right, the "
-           "output is not: mix with the masked weights")]
+    ]] + [
+        (lambda *given: attend(*given[:5], None)[0], "with a mask the weights are right, the "
+         "output is not: mix with the masked weights"),
+        (lambda net, h, *given: attend(net, h, *given)[0] + (h - 1) * net.output_map.bias, "the "
+         "bias of output_map is added once for each head: once for all is wanted"),
+    ]
 
 
 # ---- 8.2 ----
@@ -522,6 +551,10 @@ def table_mistakes() -> tuple[list, list, list]:
     scores = [
         (lambda h, w, g, r: h[:, 0], "the scores are those of the first sentence: one picture "
          "proves nothing, take the mean over all"),
+        (lambda h, w, g, r: (w @ g[:1].float().mT).mean(1), "all sentences are scored with the "
+         "gold of the first: each has its own"),
+        (lambda h, w, g, r: (w.unsqueeze(3) * g.unsqueeze(1)).amax(-1).mean(1), "this is the "
+         "largest weight on one word of the role: add up all of its words"),
         (lambda h, w, g, r: h.amax(1), "the best sentence is picked: take the mean over all of "
          "them"),
         (lambda h, w, g, r: h.median(1).values, "this is the median over sentences: want the mean"),
@@ -532,8 +565,9 @@ def table_mistakes() -> tuple[list, list, list]:
          "want the mean over sentences"),
         (lambda h, w, g, r: h.sum(1) / g.sum((0, 2)), "the attention is divided by the number of "
          "gold words: want a role's whole share, as a mean over sentences"),
-        (lambda h, w, g, r: (h / g.sum(-1).unsqueeze(1)).mean(1), "this is the attention on one "
-         "word of the role: add up all of them"),
+        *((lambda h, w, g, r, least=least: (h / g.sum(-1).clamp(min=least).unsqueeze(1)).mean(1),
+           "the attention is divided by the number of the role's words: want all of it, added up")
+          for least in (0, 1)),
         (brightest, "this counts how often the brightest word has the role: want the attention "
          "itself, added up over the role's words"),
         (lambda h, w, g, r: h.mean(1) - role_table(w, g, r)[1], "chance is taken off already: "
@@ -577,6 +611,11 @@ def table_mistakes() -> tuple[list, list, list]:
         (lambda s: s.mean(0).amax(0), "the seeds are averaged head by head, then the best is "
          "taken: head 1 of one seed is not head 1 of another. Take the best head inside each seed "
          "first"),
+        (lambda s: s[:, s[0].argmax(0), torch.arange(s.size(2))].mean(0), "the head that is best "
+         "in the first seed serves all seeds: choose the best head in each"),
+        (lambda s: s.amax(1).sum(0) / 3, "the sum over seeds is divided by 3: the number of seeds "
+         "is weights.size(0)"),
+        (lambda s: s.amax(1).median(0).values, "this is the median over seeds: want the mean"),
         (lambda s: s.amax((0, 1)), "the best head of the best seed is picked: take the best head "
          "of each seed, then the mean over seeds"),
         (lambda s: s.amax(1).amin(0), "the worst seed is picked: want the mean over seeds"),
@@ -596,7 +635,9 @@ def table_mistakes() -> tuple[list, list, list]:
         [(lambda w, g, r, f=f: f(w @ g.float().transpose(1, 2), w, g, r), words)
          for f, words in scores],
         [(lambda w, g, r, f=f: f(g, r), words) for f, words in chance],
-        [(lambda w, g, r, f=f: f(role_table(w, g, r)[0]), words) for f, words in best],
+        [*((lambda w, g, r, f=f: f(role_table(w, g, r)[0]), words) for f, words in best),
+         (lambda w, g, r: (w @ g.float().mT).amax(2).mean((0, 1)), "the best head is chosen anew "
+          "in each sentence: choose it in each seed, by its mean over the sentences")],
     )
 
 
@@ -694,6 +735,8 @@ def mask_mistakes() -> tuple[list[tuple[Callable, str]], list[tuple[Callable, st
     return (
         [*((lambda r, k, t, f=f, g=g: g(f(r[:, None, None, :], k.view(1, -1, 1, 1))), words)
            for f, g, words in joined),
+         (lambda r, k, t: head_masks(r[:1].expand(len(r), -1), k, t)[0], "ours gives all sentences "
+          "the padding of the first"),
          (lambda *given: head_masks(*given)[1], "ours has torch's shape: are the two masks in the "
           "wrong order?")],
         [(of(lambda m: ~m.flatten(0, 1)), "theirs is True where a head may look: torch's True "
@@ -711,10 +754,16 @@ def mask_mistakes() -> tuple[list[tuple[Callable, str]], list[tuple[Callable, st
           "sentence 1 first. repeat where repeat_interleave is meant does that, or a transpose"),
          (lambda *given: ~heads_first(*given), "theirs has the sentences of head 1 first, and "
           "True where a head may look: wrong order, wrong way round"),
+         (lambda r, k, t: ~head_masks(r, k, t)[0].repeat(1, t, 1, 1).view(-1, t, r.size(1)), "the "
+          "heads are repeated where the queries should be, so a block of theirs holds rows of "
+          "several heads: expand the third axis"),
          (built_of(whole, whole), "the rows of `real` are repeated as a whole, `repeat`: each "
           "sentence must come n_heads times in a row, `repeat_interleave`"),
          (built_of(each, each), "each entry of `keep` comes batch times in a row: repeat `keep` "
           "as a whole, once for each sentence"),
+         (lambda r, k, t: ~(each(r, len(k)) | whole(k, len(r)).unsqueeze(1)).unsqueeze(1).expand(
+             -1, t, -1), "theirs hides only what is padding and in a head that is off: want what "
+          "is one of the two, since not (a and b) is (not a) or (not b)"),
          (lambda r, k, t: ~each(r, len(k)).unsqueeze(1).expand(-1, t, -1), "theirs hides the "
           "padding only: `keep` is ignored"),
          (lambda r, k, t: ~whole(k, len(r)).view(-1, 1, 1).expand(-1, t, r.size(1)), "theirs "

@@ -16,7 +16,7 @@ from utils.attention import (
     scaled_dot_product_attention,
     split_heads,
 )
-from utils.checks.core import Mistake, call, describe, exercise
+from utils.checks.core import Mistake, call, describe, exercise, run
 from utils.checks.kinds import agree, as_dtype, case, forward
 from utils.checks.results import difference
 from utils.transformer import sinusoidal_encoding
@@ -39,14 +39,6 @@ def must_refuse(run: Callable, message: str) -> None:
     raise Mistake(f"{message}: want ValueError, nothing was raised")
 
 
-def gives(answer, other: Callable, *given) -> bool:
-    """Whether an answer gives what another function gives."""
-    try:
-        return not difference(call(answer, *given), other(*given), ["the result"], {}, NEAR)
-    except Mistake:
-        return False
-
-
 def to_turns(x: Tensor) -> Tensor:
     """Put feature i and feature i + width / 2 next to each other."""
     return torch.stack(x.chunk(2, dim=-1), dim=-1).flatten(-2)
@@ -61,26 +53,20 @@ def to_halves(x: Tensor) -> Tensor:
 
 
 @exercise("9.1")
-def check_sinusoidal_encoding(answer) -> str | None:
-    """The table at several sizes, long, wide and small; an odd width. Either order passes."""
-
-    def in_halves(seq_len, d_model):
-        return to_halves(sinusoidal_encoding(seq_len, d_model))
-
-    in_order = not gives(answer, in_halves, 7, 10)
-    agree(answer, sinusoidal_encoding if in_order else in_halves, [
+def check_sinusoidal_encoding(answer) -> None:
+    """The table at several sizes, long, wide and small; an odd width."""
+    agree(answer, sinusoidal_encoding, [
         case(f"({n}, {d})", n, d, hint=hint) for n, d, hint in (
-            (7, 10, ""), (3, 6, ""), (1, 2, "one position has sine 0 and cosine 1"), (90, 12, ""),
-            (300, 8, ""), (2, 512, ""))
+            (7, 10, "seq_len may be any number, d_model any even one"), (3, 6, ""),
+            (1, 2, "keep both axes: one position is a row (0, 1)"), (90, 12, ""),
+            (6000, 4, "there is no last position: no limit, and no type of small whole numbers"),
+            (2, 512, ""))
     ], sinusoid_mistakes(), axes={"the result": ("position", "feature")}, tolerance=NEAR,
         advice="Feature 2i is the sine of position / 10000^(2i / d_model), feature 2i + 1 the "
         "cosine of the same angle")
     for seq_len, d_model in ((5, 7), (3, 1)):
         must_refuse(lambda n=seq_len, d=d_model: answer(n, d), "d_model must be even, and for "
                     f"d_model {d_model} your function must say so")
-    return None if in_order else (
-        "All sines stand before all cosines, as in some libraries: it works as well. The paper "
-        "and this course put them in turns, so do not mix two tables")
 
 
 def table_from(sine_angle: Tensor, cosine_angle: Tensor | None = None) -> Tensor:
@@ -118,6 +104,10 @@ def sinusoid_mistakes() -> list[tuple[Callable, str]]:
          "first row is 0, 1, 0, 1, ..."),
         (lambda p, i, a, d: p * 10000 ** (2 * i / d), "the position is multiplied by the power: "
          "divide, so that later pairs turn slower"),
+        (lambda p, i, a, d: p.float() * 10000 ** (2 * i.float() / d), "the position is multiplied "
+         "by the power: divide, so that later pairs turn slower"),
+        (lambda p, i, a, d: p / 10000 ** (2 * i / len(p)), "the exponent is divided by seq_len: "
+         "divide by the width, d_model"),
         (lambda p, i, a, d: p / 1000 ** (2 * i / d), "the base is 1000: want 10000"),
         (lambda p, i, a, d: p / 10000 ** (2 * i / max(d - 2, 1)), "the exponent is divided by "
          "d_model - 2, which lets the last pair reach 10000: the paper divides by d_model"),
@@ -146,6 +136,9 @@ def sinusoid_mistakes() -> list[tuple[Callable, str]]:
         return made(lambda p, i, a, d: a, change)
 
     return [
+        (then(to_halves), "all sines stand before all cosines. Other code does so, but here they "
+         "stand in turns, sine, cosine, sine, cosine, ...: stack along the last axis (dim=-1), "
+         "then flatten"),
         *((made(angle), words) for angle, words in angles),
         *((made(angle, to_halves), words) for angle, words in angles),
         (lambda n, d: (sinusoidal_encoding(n, d).T), "the table is (d_model, seq_len): want one "
@@ -173,10 +166,12 @@ def check_positions(answer) -> str | None:
     x = torch.randn(BATCH, 5, d_model)
     other = made_module(answer, 6, 40)
     agree(forward, right_sum, [
-        case("5 tokens from 0", module, x),
+        case("5 tokens from 0", module, x, hint="want the rows start to start + x.size(1)"),
         case("one token", module, torch.randn(3, 1, d_model), 0),
-        case("a batch of one, as long as the table", module, torch.randn(1, max_len, d_model), 0),
-        case("4 tokens from position 3", module, torch.randn(2, 4, d_model), 3),
+        case("a batch of one, as long as the table", module, torch.randn(1, max_len, d_model), 0,
+             hint="the last row is max_len - 1, so start + seq_len may be max_len"),
+        case("4 tokens from position 3", module, torch.randn(2, 4, d_model), 3,
+             hint="want the rows start to start + x.size(1); a slice of one row broadcasts"),
         case("2 tokens from position 10, up to the end", module, torch.randn(3, 2, d_model), 10),
         case("eval mode from 3", copy.deepcopy(module).eval(), x, 3,
              hint="the mode has no part here"),
@@ -191,6 +186,9 @@ def check_positions(answer) -> str | None:
     if (kind := call(module, x).dtype) != x.dtype:
         raise Mistake(f"x is {x.dtype}, the sum {kind}: keep the table in float32, or every later "
                       "layer gets the wrong type")
+    if not torch.equal(run(module, (x[:, :2], 1)), run(module, (x[:, :2], 1))):
+        raise Mistake("called twice with the same x and start, it gives two results: something is "
+                      "kept from the call before. The position comes from start alone")
     judge_end(module, max_len, d_model)
     judge_buffer(module, x)
     return "The table is saved with the model, moved with it, and never trained"
@@ -266,8 +264,8 @@ def judge_end(module, max_len: int, d_model: int) -> None:
     for n_tokens, start in ((max_len + 1, 0), (3, max_len - 2), (2, max_len - 1), (1, max_len)):
         beyond = torch.randn(BATCH, n_tokens, d_model)
         tokens = "one token" if n_tokens == 1 else f"{n_tokens} tokens"
-        must_refuse(lambda x=beyond, s=start: module(x, s), f"{tokens} from position {start} do "
-                    f"not fit a table of {max_len} rows, and one row too few must not broadcast")
+        must_refuse(lambda x=beyond, s=start: module(x, s), f"with max_len {max_len} there are "
+                    f"positions 0 to {max_len - 1}: {tokens} from position {start} do not fit")
 
 
 def judge_buffer(module: nn.Module, x: Tensor) -> None:
@@ -303,17 +301,13 @@ def judge_buffer(module: nn.Module, x: Tensor) -> None:
 
 
 @exercise("9.3")
-def check_rotate(answer) -> str | None:
+def check_rotate(answer) -> None:
     """The turn with and without start, at other sizes and numbers of axes; an odd width."""
-
-    def of_halves(x, start=0):
-        return to_halves(rotate(to_turns(x), start))
-
     x = torch.randn(BATCH, N_HEADS, SEQ_LEN, D_K)
-    is_near = not gives(answer, of_halves, x)
     ends = "count axes from the end (-1, -2)"
-    agree(answer, rotate if is_near else of_halves, [
-        case("2 sentences, 3 heads, 7 tokens, d_k 10", x),
+    agree(answer, rotate, [
+        case("2 sentences, 3 heads, 7 tokens, d_k 10", x,
+             hint="positions are on the axis before the last, x.size(-2)"),
         case("start 3", x, 3, hint="token t has position start + t"),
         case("start 300", x, 300, hint="token t has position start + t"),
         case("33 tokens of d_k 6 from 5", torch.randn(1, 2, 33, 6), 5),
@@ -321,16 +315,14 @@ def check_rotate(answer) -> str | None:
         case("three axes", x[:, 0], 0, hint=ends),
         case("five axes", torch.randn(2, 2, 3, 4, 6), 0, hint=ends),
         case("one token of d_k 2 at position 9", torch.randn(3, 1, 1, 2), 9),
-        as_dtype(case("", x, 2, gradients=False), torch.float64, "float64"),
+        as_dtype(case("", x, 2, gradients=False), torch.float64, "float64",
+                 hint="something in it has a type of its own: take that of x"),
     ], turn_mistakes(), axes={"the result": ("sentence", "head", "token", "feature"),
         "x": ("sentence", "head", "token", "")}, tolerance=NEAR, float64=False,
         explain=about_lengths)
     for width in (9, 1):
         must_refuse(lambda n=width: answer(x[..., :n]), f"d_k must be even, and for {width} your "
                     "function must say so")
-    return None if is_near else (
-        "You pair feature i with i + d_k / 2, as Llama does: it works as well. The course pairs "
-        "neighbours, so a model trained with one cannot run with the other")
 
 
 def about_lengths(answered: list, wants: list) -> str:
@@ -338,10 +330,11 @@ def about_lengths(answered: list, wants: list) -> str:
     for got, want in zip(answered, wants):
         if found := difference(got, want, ["the result"], {}, NEAR):
             if difference(got.norm(dim=-1), want.norm(dim=-1), ["a length"], {}, NEAR):
-                return (f"a vector has another length after the turn: check the two signs, and "
-                        f"that sine and cosine of a pair share one angle. {found}")
-            return (f"lengths are kept, but {found}. Which features make a pair, and by which "
-                    "angle does it turn?")
+                return ("a vector has another length after the turn, so it is no turn. Want "
+                        "first·cos - second·sin and first·sin + second·cos, both from the OLD "
+                        f"features and with one angle for each pair. {found}")
+            return (f"lengths are kept, but {found}. Token t turns pair i by "
+                    "(start + t) / 10000^(2i / d_k)")
     return ""
 
 
@@ -412,6 +405,8 @@ def turn_mistakes() -> list[tuple[Callable, str]]:
          "sign: the second feature is first·sin PLUS second·cos. As it is, lengths change"),
         (mixed_by(lambda a, b, c, s: (a * s - b * c, a * c + b * s)), "sine and cosine are "
          "exchanged: at position 0 the angle is 0 and x must stay as it is"),
+        (mixed_by(lambda a, b, c, s: (a * c - b * s, (a * c - b * s) * s + b * c)), "the second "
+         "feature is made from the NEW first one: keep the old one until both are made"),
         (mixed_by(lambda a, b, c, s: (a * c, b * c)), "x is multiplied by the cosines alone: the "
          "sines bring in the other feature of the pair"),
         (by(lambda p, i, d, x: p / 10000 ** (i / d)), "the exponent is i / d_k: pair i wants "
@@ -434,6 +429,12 @@ def turn_mistakes() -> list[tuple[Callable, str]]:
          "last, x.size(-2)"),
     ]
     return [
+        (lambda x, start=0: to_halves(rotate(to_turns(x), start)), "feature i is paired with "
+         "i + d_k / 2. Other code does so, but here the pairs are neighbours, (2i, 2i + 1): "
+         "x[..., 0::2] and x[..., 1::2], put back with stack and flatten"),
+        (lambda x, start=0: turned_by(x, start + torch.arange(x.size(-2)).double()[:, None] / 10000
+         ** (torch.arange(0, x.size(-1), 2) / x.size(-1))), "`start` is added to the angles: add "
+         "it to the position, before the division"),
         *known,
         *((lambda x, start=0, f=f: to_halves(f(to_turns(x), start)), words) for f, words in known),
         (halves_by_neighbours, mixed + "the features come from halves (i, i + d_k / 2), the "
@@ -472,6 +473,8 @@ def check_rotary_attention(answer) -> str | None:
         case("a causal mask", attention, x, causal_mask(SEQ_LEN)),
         case("2 heads of width 4 and a mask of its own for each sentence", other,
              torch.randn(2, 5, 8), own, hint="take the sizes from the module, the mask as it is"),
+        case("a mask of three axes, (sentence, 1, key)", other, torch.randn(2, 5, 8), own[:, 0],
+             hint="it is for all heads: give it an axis of heads, as the printed forward does"),
         case("one sentence of one word", other, torch.randn(1, 1, 8), None),
         case("a query that may look nowhere", attention, x, nowhere, hint="such a row gets zeros, "
              "as scaled_dot_product_attention gives it"),
@@ -480,6 +483,10 @@ def check_rotary_attention(answer) -> str | None:
     ], rotary_mistakes(), axes={"output": ("sentence", "word", "feature"),
         "weights": ("sentence", "head", "word", "key"), "x": ("sentence", "", "")},
         explain=which_part, tolerance=NEAR, float64=False)
+    run(answer, (attention, x, None))
+    if not attention.training:
+        raise Mistake("your function leaves the module in eval mode: whoever trains on has no "
+                      "dropout then. There is nothing to switch here")
     return "Queries and keys know where they are, values do not need to"
 
 
@@ -502,7 +509,7 @@ def which_part(answered: list, wants: list) -> str:
     for (output, weights), (right, true) in zip(answered, wants):
         if found := difference(weights, true, ["weights"], {}, NEAR):
             return (f"the weights are wrong: {found}. Map, split into heads, turn q and k, then "
-                    "scaled_dot_product_attention")
+                    "scaled_dot_product_attention, which divides by √d_k itself")
         if found := difference(output, right, ["output"], {}, NEAR):
             return (f"the weights are right, the output is not: {found}. Mix the heads' values, "
                     "merge the heads, then output_map")
@@ -515,7 +522,11 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
     def maps(a):
         return a.query_map, a.key_map, a.value_map
 
-    def with_parts(parts=None, inside=None, mask_of=lambda mask: mask, values=None, after=None):
+    def for_all(mask):
+        return mask.unsqueeze(1) if mask is not None and mask.dim() == 3 else mask
+
+    def with_parts(parts=None, inside=None, mask_of=lambda mask: mask, values=None, after=None,
+                   of_heads=for_all):
         """parts(a, x): q, k, v; inside(q, k): turned; values(q, k, v); after(a, context, x)."""
 
         def wrong(attention, x, mask=None):
@@ -525,7 +536,7 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
             if not parts:
                 q, k = inside(q, k) if inside else (rotate(q), rotate(k))
             v = values(q, k, v) if values else v
-            mask = None if mask is None else mask_of(mask)
+            mask = None if mask is None else of_heads(mask_of(mask))
             context, weights = scaled_dot_product_attention(q, k, v, mask)
             output = attention.output_map(merge_heads(context))
             return after(attention, context, x) if after else output, weights
@@ -575,8 +586,19 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
         (both(lambda q: rotate(rotate(q))), "queries and keys are turned twice"),
         (with_parts(mask_of=lambda mask: None), "the mask is not handed on"),
         (with_parts(mask_of=lambda mask: ~mask), "the mask is turned round: True means may look"),
-        (with_parts(mask_of=lambda mask: mask[:1] if mask.dim() == 4 else mask), "the mask of the "
-         "first sentence serves all: hand the mask on as it is"),
+        *((with_parts(mask_of=lambda mask, has=has: mask[:1] if mask.dim() in has else mask), "the "
+           "mask of the first sentence serves all: each has its own, mask[:1] drops the others")
+          for has in ((3,), (4,), (3, 4))),
+        (with_parts(of_heads=lambda mask: mask), "a mask of three axes, (sentence, 1, key), meets "
+         "the HEADS with its first axis: give it an axis of heads, mask.unsqueeze(1)"),
+        (with_parts(inside=lambda q, k: (rotate(rotate(q)), rotate(k))), "the queries are turned "
+         "twice, the keys once: turn both once"),
+        *((with_parts(inside=lambda q, k, a=a, b=b: (rotate(q, a), rotate(k, b))), "queries and "
+           "keys begin at different positions: the same start for both") for a, b in (
+               (0, 1), (1, 0))),
+        (with_parts(lambda a, x: [rotate(split_heads(a.query_map(x), a.n_heads))] * 2
+                    + [split_heads(a.value_map(x), a.n_heads)]), "the keys are made by query_map: "
+         "want key_map"),
         (with_parts(values=lambda q, k, v: rotate(v)), "the values are turned too: positions "
          "decide where to look, not what is read. Leave v as it is"),
         (with_parts(values=lambda q, k, v: k), "the keys are mixed: mix the values"),
@@ -604,8 +626,10 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
 def check_window_mask(answer) -> str:
     """Several lengths and widths: a width of 1, as long as the text, longer."""
     agree(answer, window_mask, [
-        case(f"{n} positions and width {width}", n, width)
-        for n, width in ((7, 3), (9, 5), (4, 1), (3, 8), (1, 1), (6, 6), (12, 2))
+        case(f"{n} positions and width {width}", n, width, hint=hint) for n, width, hint in (
+            (7, 3, ""), (9, 5, ""), (4, 1, ""), (3, 8, "a window wider than the text hides nothing "
+            "of the past"), (1, 1, ""), (6, 6, ""), (300, 25, "a distance may be negative, or "
+            "large: no limit, and no type of small whole numbers"))
     ], window_mistakes(), axes={"mask": ("row", "column")}, advice="Row i may look at itself "
         "and at width - 1 places before it")
     return "Each position sees itself and width - 1 places before it"
@@ -619,6 +643,8 @@ def window_mistakes() -> list[tuple[Callable, str]]:
         (lambda d, w, p: (d <= 0) & (d > -w), "rows and columns are exchanged: row i is the "
          "position that looks, and it looks back, not ahead"),
         (lambda d, w, p: d >= 0, "the past has no end: hide what is width or more places back"),
+        (lambda d, w, p: (d >= 0) & (d < 20), "the width is taken to be 20, as in the lesson: use "
+         "width"),
         (lambda d, w, p: d.abs() < w, "a position sees its future: want distance >= 0 as well"),
         (lambda d, w, p: d < w, "a position sees all of its future: want distance >= 0 as well"),
         (lambda d, w, p: (d >= 0) & (d <= w), "the window is one place too wide: with its own "
@@ -646,8 +672,16 @@ def window_mistakes() -> list[tuple[Callable, str]]:
 
         return mask
 
+    def by_slices(seq_len, width):
+        mask = torch.zeros(seq_len, seq_len).bool()
+        for i in range(seq_len):
+            mask[i, i - width + 1 : i + 1] = True
+        return mask
+
     return [
         *((made(rule), words) for rule, words in rules),
+        (by_slices, "the first rows are empty: a slice that starts below 0 counts from the end. "
+         "Let it start at max(0, i - width + 1)"),
         (lambda n, w: window_mask(w, n), "length and width are exchanged"),
         (lambda n, w: window_mask(n, w).float(), "want bool, True = may look, not numbers: "
          "compare with >= and <"),

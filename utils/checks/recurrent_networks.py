@@ -56,6 +56,8 @@ def step_mistakes() -> list[tuple[Callable, str]]:
         (lambda i, s, b: (s + b).tanh(), "x has no part: add its product with w_input"),
         (lambda i, s, b: (i + b).tanh() + s, "the old state comes in after the tanh: the tanh must "
          "be around the whole sum"),
+        (lambda i, s, b: (i + s).tanh() + b, "the bias comes in after the tanh: the tanh must be "
+         "around the whole sum"),
         (lambda i, s, b: (i + s + b).sigmoid(), "this is a sigmoid: a plain step uses tanh"),
     ]
     return [
@@ -115,8 +117,9 @@ def check_mean_loss(answer) -> None:
     safe = "exp overflows, or a share becomes 0. log_softmax does both steps safely"
     high = torch.zeros(2, 5, 27)
     high[..., 0] = 1000.0
+    plain = sized("2 texts of 5 letters", 2, 5, 27)
     agree(answer, mean_loss, [
-        sized("2 texts of 5 letters", 2, 5, 27),
+        plain,
         sized("3 texts of 4 letters, 7 different ones", 3, 4, 7),
         sized("as many texts as letters", 4, 4, 4),
         sized("one text of one letter", 1, 1, 3, hint="the mean of one letter is its loss"),
@@ -126,13 +129,21 @@ def check_mean_loss(answer) -> None:
         sized("logits around -300", 2, 5, 9, shift=-300, hint=safe),
         case("a logit of 1000 on the wrong letter", high, torch.ones(2, 5, dtype=torch.long),
              hint=safe),
-    ], loss_mistakes(), axes={"the loss": ()}, gradients=False, advice="With equal logits the loss "
-        "must be ln(vocab_size): try that first")
+    ], loss_mistakes(), axes={"the loss": ()}, gradients=False, advice="Print the loss of each "
+        "letter, minus log_softmax at its own target: the mean of these 10 is wanted")
+    trial = Trial(answer, tensor_loss, {}, None)
+    if isinstance(trial.ask(plain), Tensor):
+        trial.judge_gradients(plain, optional=True)
+
+
+def tensor_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """The loss that is asked for, with its gradient."""
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
 
 def mean_loss(logits: Tensor, targets: Tensor) -> float:
-    """The loss that is asked for."""
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten()).item()
+    """The loss that is asked for, as a plain number."""
+    return tensor_loss(logits, targets).item()
 
 
 def loss_mistakes() -> list[tuple[Callable, str]]:
@@ -162,6 +173,10 @@ def loss_mistakes() -> list[tuple[Callable, str]]:
          "averages over all characters that could come"),
         (lambda x, y: -x.log_softmax(-1).amax(-1).mean(), "your loss looks at the likeliest "
          "character, not at the one that came"),
+        (lambda x, y: -at(x.softmax(-1), y).mean(), "this is minus a probability: its logarithm is "
+         "missing (nll_loss wants logarithms, too)"),
+        (lambda x, y: -x.log_softmax(-1)[..., y].mean(), "each letter is measured at the targets "
+         "of all places: pick each place's own one, as gather does"),
         (lambda x, y: -at(x, y).mean(), "this is the logit at the target, before the softmax"),
         (lambda x, y: loss(x.softmax(-1), y).mean(), "softmax is applied twice: log_softmax wants "
          "the logits as they are"),
@@ -223,6 +238,14 @@ def sample_mistakes() -> list[tuple[Callable, str]]:
     def with_start(*given):
         return torch.cat([given[1], sample(*given)], dim=1)
 
+    def last_twice(model, start, n_tokens, temperature):
+        token, state, tokens = start[:, -1:], model(start, None)[1], []
+        for _ in range(n_tokens):
+            logits, state = model(token, state)
+            token = logits[:, -1:].argmax(-1)
+            tokens.append(token)
+        return torch.cat(tokens, dim=1)
+
     def prefix_and_state(model, start, n_tokens, temperature):
         ids, state = start, None
         for _ in range(n_tokens):
@@ -244,6 +267,8 @@ def sample_mistakes() -> list[tuple[Callable, str]]:
         (with_start, "return the new tokens alone, (batch, n_tokens), without the start"),
         (lambda m, s, n, t: sample(m, s, n + 1, t)[:, 1:], "the first drawn token is lost: it is "
          "drawn from what the model says after the start"),
+        (last_twice, "the last token of the start is read twice: the first new token is drawn "
+         "from the logits that come with the start"),
         (prefix_and_state, "tokens are read twice: hand over the new token with the state, or "
          "everything from the beginning without one"),
     ]
@@ -254,13 +279,17 @@ def check_sample(answer) -> None:
     """The sampler: how it draws, what it feeds back, what it keeps, other sizes."""
     odd = judge_draws(answer)
     agree(answer, sample, [
-        case("3 rows", Remembering(13), torch.tensor([[1, 3], [2, 10], [4, 8]]), 7, 1.0),
+        case("3 rows", Remembering(13), torch.tensor([[1, 3], [2, 10], [4, 8]]), 7, 1.0,
+             hint="If that speaks of inf or nan: the logits go up to 200 here, where exp() "
+             "overflows and softmax does not. If sizes differ from call to call: a default such "
+             "as tokens=[] is made once, and keeps what earlier calls put in"),
         case("other sizes", Remembering(19), torch.tensor([[1, 7, 10, 2], [2, 5, 0, 9]]), 4, 1.0),
         case("one row, a start of one token", Remembering(7), torch.tensor([[6]]), 5, 1.0),
         case("one token to write", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 1, 1.0),
         case("another temperature", Remembering(7), torch.tensor([[6, 1], [3, 2]]), 3, 0.5),
     ], sample_mistakes(), axes={"new": ("row", "step")}, advice="Take the logits of the last "
-        "position, [:, -1], and let the model read each drawn token exactly once")
+        "position, [:, -1], and let the model read each drawn token exactly once, with the state "
+        "of the step before")
     if odd:
         raise Mistake(odd)
 
@@ -279,7 +308,8 @@ def judge_draws(answer) -> str:
             return ""                                        # `agree` says what is wrong with it
         if drawn.is_floating_point():
             raise Mistake(f"want token ids, whole numbers, got {drawn.dtype}")
-        if (drawn == ONE_ROW.argmax()).all():
+        if (drawn == ONE_ROW.argmax()).all() and all(
+                (call(answer, *given) == ONE_ROW.argmax()).all() for _ in range(3)):
             raise Mistake("your sampler always takes the likeliest token: argmax draws nothing. "
                           "torch.multinomial draws by chance")
         if (drawn == drawn[:1]).all():

@@ -88,8 +88,12 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
     if not isinstance(got, Tensor):
         return f"want {name} as a torch.Tensor{of_axes}, got {kind_of(got)}"
     if got.shape != want.shape:
-        holds = f" holding {shown(got.tolist())}" if kind_of_dtype(want) == "whole" else ""
-        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}"
+        holds = lost = ""
+        if kind_of_dtype(want) == "whole":
+            holds = f" holding {shown(got.tolist())}, want {shown(want.tolist())}"
+        if got.dim() < want.dim() and [n for n in want.shape if n != 1] == [*got.shape]:
+            lost = ": an axis of size 1 is lost, as squeeze() and a plain index do"
+        return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}{lost}"
     if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance

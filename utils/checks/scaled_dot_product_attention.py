@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Callable
 
@@ -9,12 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from utils.attention import causal_mask, masked_softmax, scaled_dot_product_attention
-from utils.checks.core import Mistake, call, class_of_module, exercise, want_finite, want_tensor
-from utils.checks.kinds import agree, case, forward, want_trainable
+from utils.checks.core import (
+    Mistake,
+    call,
+    class_of_module,
+    exercise,
+    same,
+    want_finite,
+    want_tensor,
+)
+from utils.checks.kinds import agree, case, forward, judge_birth, want_trainable
 from utils.checks.results import difference
 
 # All different; and d_k is not 4, where sqrt(d_k) and d_k / 2 are the same number.
-BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K, D_V = 2, 3, 5, 7, 8, 6
+BATCH, N_HEADS, TGT_LEN, SRC_LEN, D_K, D_V = 2, 3, 5, 10, 8, 6
 COURSE_NAMES = ("query_map", "key_map", "value_map")
 N_DAYS, N_SKIES = 7, 4
 
@@ -36,7 +45,8 @@ def check_scaled_dot_product_attention(answer) -> str:
     scores = far[0] @ far[1].transpose(-2, -1)
     ends = "count axes from the end (-1, -2)"
     agree(answer, scaled_dot_product_attention, [
-        case("no mask", q, k, v, None),
+        case("no mask", q, k, v, None, hint="mask is None there, and k.transpose(-2, -1) turns the "
+             "last two axes alone"),
         case("no batch and no heads", q[0, 0], k[0, 0], v[0, 0], None, hint=ends),
         case("one query and d_k = 5", torch.randn(4, 1, 5), torch.randn(4, 3, 5),
              torch.randn(4, 3, 2), None, hint="is a size written into your code?"),
@@ -47,11 +57,11 @@ def check_scaled_dot_product_attention(answer) -> str:
              "masked_softmax of notebook 05 gives it: nan spreads through a network, and a large "
              "negative number is not -inf"),
         case("scores of some thousands", *far, None, hint="exp() leaves the range of a float: use "
-             "softmax"),
-        case("scores of some thousands with the best key hidden", *far,
-             scores < scores.amax(-1, keepdim=True), hint="after the softmax it is too late to "
-             "hide, the others got 0 already, and -1e4 is an ordinary score: fill with -inf "
-             "before it"),
+             "softmax", gradients=False),
+        case("scores of some thousands with the best keys hidden", *far,
+             scores <= scores.kthvalue(3, keepdim=True).values,
+             hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 "
+             "is an ordinary score: fill with -inf before it", gradients=False),
     ], attention_mistakes(), axes={
         "context": ("sentence", "head", "query", "feature"),
         "weights": ("sentence", "head", "query", "key"),
@@ -66,22 +76,43 @@ def hidden(scores: Tensor, mask: Tensor | None, value: float = -torch.inf) -> Te
     return scores if mask is None else scores.masked_fill(~mask, value)
 
 
+def first_mask(mask: Tensor | None) -> Tensor | None:
+    """The mask of the first sentence, for all."""
+    return mask if mask is None or mask.dim() < 3 else mask[:1]
+
+
 def about_weights(answered: list, wants: list) -> str:
     """What the first wrong weights are, or that they are right and the context is not."""
     for (context, weights), (right, true) in zip(answered, wants):
         if found := difference(weights, true, ["weights"], {}, 1e-4):
-            sums, leak = weights.sum(-1).flatten()[0].item(), weights[true == 0].abs()
-            if abs(sums - 1) > 1e-3:
-                return (f"the first row of weights sums to {sums:.4g}: want 1, shared among the "
-                        "keys of that query")
-            if leak.numel() and leak.max() > 1e-6:
-                return (f"a hidden key gets up to {leak.max():.2g}: hide the scores with -inf, "
-                        "before the softmax")
-            return (f"rows of weights sum to 1, but {found}. Look at q·k and at what divides it: "
-                    "print q, k and the scores for one query")
+            sums, wanted = weights.sum(-1), true.sum(-1)
+            if ((sums - wanted).abs() > 1e-3).any():
+                place = ((sums - wanted).abs() > 1e-3).nonzero()[0].tolist()
+                total = f"{wanted[tuple(place)].item():.4g}"
+                return (f"the weights of a query, weights{place}, sum to "
+                        f"{sums[tuple(place)].item():.4g}: want {total}" + (
+                            ", shared among its keys" if total == "1" else ", it may look nowhere"))
+            leak = (weights.abs() > 1e-6) & (true == 0)
+            if leak.any():
+                place = leak.nonzero()[0].tolist()
+                return (f"weights{place} is {weights[tuple(place)].item():.2g}, but that key is "
+                        "hidden: look at the mask that reaches this row, and fill the scores with "
+                        "-inf where it is False, before the softmax")
+            return f"rows of weights sum to 1, but {found}. {divisor(weights, true)}"
         if found := difference(context, right, ["context"], {}, 1e-4):
             return f"the weights are right, the context is not: want weights @ v. {found}"
     return ""
+
+
+def divisor(weights: Tensor, true: Tensor) -> str:
+    """Say if all scores are the right ones times one number, else where to look."""
+    got, want = (w.double().log() - w.double().log().mean(-1, keepdim=True)
+                 for w in (weights, true))
+    times = ((got * want).sum() / want.square().sum()).item()
+    if abs(times - 1) > 0.01 and same(got, times * want, 1e-3):
+        return (f"The scores are {times:.4g} times the right ones: print what divides q·k, want "
+                "√d_k with d_k = q.size(-1)")
+    return "Print q, k, the scores q·k/√d_k and the mask for one query: where do they differ?"
 
 
 def attention_mistakes() -> list[tuple[Callable, str]]:
@@ -143,6 +174,8 @@ def attention_mistakes() -> list[tuple[Callable, str]]:
     ]
     masked = [
         (lambda s, m: s.softmax(-1), "the mask changes nothing: hide the keys where it is False"),
+        (lambda s, m: masked_softmax(s, first_mask(m)), "every sentence gets the mask of sentence "
+         "0: each has its own"),
         (lambda s, m: masked_softmax(s, m if m is None else ~m), "the mask is read the wrong way "
          "round: True means may look, so fill where it is False (~mask)"),
         (lambda s, m: cut(s.softmax(-1), m), "keys are set to 0 after the softmax and rows do not "
@@ -212,7 +245,13 @@ def check_causal_mask(answer) -> str:
     def ones(n):
         return torch.ones(n, n, dtype=torch.bool)
 
-    agree(answer, causal_mask, [case(f"{size} positions", size) for size in (n, 9, 1)], [
+    agree(answer, causal_mask, [
+        case("6 positions", n),
+        case("9 positions", 9),
+        case("one position", 1, hint="both axes stay"),
+        case("600 positions", 600, hint="is there a table that ends before that, or a type whose "
+             "numbers do (uint8 ends at 255)?"),
+    ], [
         (lambda n: ones(n), "every position sees every other, the future too: want only j <= i"),
         (lambda n: ~ones(n), "no position may look anywhere: want True where j <= i"),
         (lambda n: torch.eye(n, dtype=torch.bool), "every position sees only itself: the past, "
@@ -275,13 +314,15 @@ def judge_head(answer) -> str:
     for one in (head, other):
         want_trainable(one)
         matrices(one)
+    judge_birth(lambda: build(answer, 6, 8))
+    in_eval = copy.deepcopy(head).eval()
     order = order_of(head, x)
     agree(forward, ordered_head(order), [
         case("no mask", head, x, None),
         case("a mask", head, x, mask),
         case("(d_model, d_k) = (10, 3)", other, y, None, hint="is a size written into your code?"),
-        case("one sentence without a batch axis", head, x[0], None,
-             hint="count axes from the end, -1 and -2"),
+        case("a mask in eval mode", in_eval, x, mask, hint="a head does the same in training and "
+             "in eval mode"),
         case("scores of some thousands", head, 300 * x, mask, gradients=False),
     ], head_mistakes(order), axes={
         "context": ("sentence", "word", "feature"), "weights": ("sentence", "word", "other word"),
@@ -300,17 +341,16 @@ def build(answer: type, d_model: int, d_k: int) -> nn.Module:
     return head
 
 
-def matrices(head: nn.Module) -> list[Tensor]:
-    """The three matrices of a head as (d_k, d_model), however they are stored."""
+def matrices(head: nn.Module) -> list[tuple[Tensor, Tensor | float]]:
+    """The three matrices of a head as (d_k, d_model), however they are stored, and their biases."""
     d_model, d_k = head.sizes
-    named = [getattr(head, name, None) for name in COURSE_NAMES]
-    parameters = dict(head.named_parameters())
     found: list[Tensor] = []
-    for parameter in parameters.values():
+    biases: list[Tensor] = []
+    for parameter in head.parameters():
         shape = tuple(parameter.shape)
-        if len(shape) < 2:
-            raise Mistake("a map has a bias: q = W x is a matrix alone, use bias=False")
-        if shape == (3 * d_k, d_model):
+        if shape in ((d_k,), (3 * d_k,)):
+            biases += parameter.split(d_k)
+        elif shape == (3 * d_k, d_model):
             found += parameter.chunk(3)
         elif shape == (d_k, d_model):
             found.append(parameter)
@@ -320,8 +360,15 @@ def matrices(head: nn.Module) -> list[Tensor]:
             raise Mistake(f"a matrix has shape {shape}: want it to lead from d_model = {d_model} "
                           f"to d_k = {d_k}: is a size written into your code?")
     if len(found) != 3:
-        raise Mistake(f"want three matrices, for queries, keys and values: found {len(found)}")
-    return [m.weight for m in named] if has_course_names(head) else found
+        raise Mistake("want three matrices, for queries, keys and values, made in __init__: found "
+                      f"{len(found)} among the parameters (a plain list hides its maps: take "
+                      "nn.ModuleList)")
+    if len(biases) not in (0, 3):
+        raise Mistake(f"the maps have {len(biases)} biases: want none, q = W x, or all three")
+    if has_course_names(head):
+        maps = [getattr(head, name) for name in COURSE_NAMES]
+        return [(m.weight, 0.0 if m.bias is None else m.bias) for m in maps]
+    return list(zip(found, biases or [0.0] * 3))
 
 
 def has_course_names(head: nn.Module) -> bool:
@@ -337,7 +384,7 @@ def ordered_head(order: tuple[int, ...], change: Callable | None = None) -> Call
 
     def head(net, x, mask):
         found = matrices(net)
-        q, k, v = (x @ found[place].T for place in order)
+        q, k, v = (x @ matrix.T + bias for matrix, bias in (found[place] for place in order))
         if change:
             return change(x, q, k, v, mask)
         return scaled_dot_product_attention(q, k, v, mask)
@@ -376,9 +423,11 @@ def head_mistakes(order: tuple[int, ...]) -> list[tuple[Callable, str]]:
         (lambda x, q, k, v, m: (shares(k, q, m) @ v, shares(k, q, m)), "queries and keys are "
          "exchanged: a row of weights belongs to the word that asks, so q = query_map(x) stands "
          "on the left of the product"),
+        (lambda x, q, k, v, m: (shares(q, v, m) @ k, shares(q, v, m)), "keys and values are "
+         "exchanged: queries meet the keys, and the weights mix the values"),
         (weighed(lambda x, q, k, m: shares(q, k, m, 1)), "the scores are not divided by √d_k"),
         (weighed(lambda x, q, k, m: shares(q, k, m, q.size(-1))), "the scores are divided by d_k: "
-         "want its root"),
+         "want its root, once (scaled_dot_product_attention divides by itself)"),
         (weighed(lambda x, q, k, m: shares(q, k, m, x.size(-1) ** 0.5)), "the scores are divided "
          "by √d_model: a query has d_k numbers, so want √d_k"),
         (weighed(lambda x, q, k, m: shares(q, q, m)), "one matrix makes both queries and keys: "
@@ -406,6 +455,12 @@ def head_mistakes(order: tuple[int, ...]) -> list[tuple[Callable, str]]:
          "`return context, weights`"),
         (weighed(lambda x, q, k, m: shares(q, k, None)), "the mask changes nothing: hand it on to "
          "the attention"),
+        (weighed(lambda x, q, k, m: shares(q, k, first_mask(m))), "every sentence gets the mask of "
+         "sentence 0: each has its own"),
+        (weighed(lambda x, q, k, m: shares(q, k, m if m is None else m & causal_mask(x.size(-2)))),
+         "a causal mask is built in: hide what the argument `mask` hides, and no more"),
+        (weighed(lambda x, q, k, m: shares(q, k, m, x.size(-2) ** 0.5)), "the scores are divided "
+         "by the root of the sentence's length: want √d_k, the width of a query"),
         (weighed(lambda x, q, k, m: shares(q, k, m if m is None else ~m)), "the mask is read the "
          "wrong way round: True means may look"),
         (weighed(lambda x, q, k, m: shares(q, k, None) * (1 if m is None else m)), "words are "
@@ -436,8 +491,8 @@ def check_yesterday(answer) -> str:
             raise Mistake(f"{name} is {wanted[::-1]}, want it turned: {wanted}, a row for each "
                           "number that comes out")
         want_tensor(matrix, wanted, f"of {name}")
-    w_q, w_k, w_v = (want_finite(matrix.float(), "the matrices hold plain numbers")
-                     for matrix in maps)
+    w_q, w_k, w_v = (want_finite(matrix.float(), f"look at {name}, a float32 ends at 3.4e38")
+                     for name, matrix in zip(shapes, maps))
     day, sky, x = made_up_weeks()
     weights = ((x @ w_q.T) @ (x @ w_k.T).transpose(-2, -1) / N_DAYS**0.5).softmax(-1)
     context = weights @ x @ w_v.T
@@ -454,6 +509,9 @@ def check_yesterday(answer) -> str:
                           "each sky must stay in its place")
         raise Mistake("the right day is found, but its value is not its sky: W^V must read the "
                       f"last {N_SKIES} numbers of a word")
+    if w_v[:, :N_DAYS].any():
+        raise Mistake("yesterday's sky is found, but the value also holds something of the day: "
+                      f"the first {N_DAYS} columns of W^V must be 0")
     return f"yesterday gets {share:.2f} of the weight or more, in 200 weeks"
 
 

@@ -94,6 +94,10 @@ def decoder_mistakes() -> list[tuple[Callable, str]]:
     def states(d, tgt, state):
         return d.rnn(d.embedding(tgt), state.unsqueeze(0))[0]
 
+    def each_from_the_first(d, tgt, m, mask, state=None):
+        logits = torch.cat([right_decoder(d, t, m, mask, state)[0] for t in tgt.split(1, 1)], 1)
+        return logits, right_decoder(d, tgt[:, -1:], m, mask, state)[1]
+
     def mean_of_words(memory, mask):
         return (memory * mask.mT).sum(1) / mask.sum(-1)
 
@@ -149,6 +153,10 @@ def decoder_mistakes() -> list[tuple[Callable, str]]:
     ]
     return [
         *((started(begin), f"the decoder starts from {words}") for begin, words in starts),
+        (lambda d, t, m, k, s=None: right_decoder(d, t, m, k, torch.zeros_like(m[:, 0])), "the GRU "
+         "starts from zeros, whatever the state is: hand it state.unsqueeze(0) as well"),
+        (each_from_the_first, "every word starts from the first state: hand on the state that the "
+         "GRU gives after the word before"),
         (lambda d, t, m, k, s=None: right_decoder(d, t, m, k), "the state that it is given is not "
          "used: the second word would start again from the source. Only where state is None, take "
          "the last state of the memory"),
@@ -169,7 +177,8 @@ def check_shift_target(answer) -> str:
         case("a batch of 4 and 2 words", torch.tensor([[0, 4, 5, 6, 7, 1], [0, 8, 9, 1, 3, 3]])),
         case("another batch, with <bos> 2, <eos> 3 and <pad> 4",
              torch.tensor([[2, 9, 3], [2, 3, 4], [2, 7, 3]]), hint="are sizes or ids written in?"),
-        case("one sentence", torch.tensor([[0, 6, 4, 9, 7, 5, 8, 1]])),
+        case("one sentence", torch.tensor([[0, 6, 4, 9, 7, 5, 8, 1]]),
+             hint="keep the axis of sentences, and cut at -1, not at a number"),
         case("a sentence without words, <bos> <eos>", torch.tensor([[0, 1]])),
     ], shift_mistakes(), axes={"inputs": ("sentence", "word"), "outputs": ("sentence", "word")},
         advice="The tokens must be those of tgt in their order: cut, do not rearrange")
@@ -193,6 +202,8 @@ def shift_mistakes() -> list[tuple[Callable, str]]:
          "must be said"),
         (lambda t: (t[:, :-2], t[:, 2:]), "the outputs run two steps ahead: each word must predict "
          "the next, not the one after"),
+        (lambda t: (t[:, :-1], t.roll(1, 1)[:, :-1]), "the outputs run one step BEHIND the inputs: "
+         "they must hold the next word. roll(-1) would, but cut"),
         (lambda t: (t[:, 1:], t[:, :-1]), "the two are exchanged: the inputs must begin with "
          "<bos>, since the first word has nothing else to start from"),
         (lambda t: (t[:, :-1], t), "<bos> stands among the outputs: it is given to the model, "
@@ -223,6 +234,7 @@ def check_token_loss(answer) -> str:
         loss_case("one sentence of one word", [[2]], 3, 1, 4),
         loss_case("a sentence of padding alone", [[3, 3, 3], [4, 1, 3]], 3),
         loss_case("logits of up to 30", [[4, 0, 6, 7, 1], [8, 9, 1, 3, 3]], 3, 10),
+        loss_case("logits of up to 600", [[4, 0, 6, 7, 1], [8, 9, 1, 3, 3]], 3, 200),
     ], loss_mistakes(), axes={"the loss": (), "logits": ("sentence", "word", "")},
         advice="Add up -log p(true token) over the real tokens")
     return "Padding costs nothing, and sums of batches add up."
@@ -231,8 +243,9 @@ def check_token_loss(answer) -> str:
 def loss_mistakes() -> list[tuple[Callable, str]]:
     """Losses with one thing wrong, and what to say then."""
 
-    def ce(z, y, pad, reduction="sum"):
-        return F.cross_entropy(z.flatten(0, 1), y.flatten(), ignore_index=pad, reduction=reduction)
+    def ce(z, y, pad, reduction="sum", flat=True):
+        z, y = (z.flatten(0, 1), y.flatten()) if flat else (z, y)
+        return F.cross_entropy(z, y, ignore_index=pad, reduction=reduction)
 
     def true(scores, y, pad):
         """Minus the scores of the true tokens, summed."""
@@ -257,6 +270,23 @@ def loss_mistakes() -> list[tuple[Callable, str]]:
         (lambda z, y, p: ce(z, y, p, "none").view_as(y).sum(1), "want one number: these are sums, "
          "one for each sentence"),
         (lambda z, y, p: ce(z.softmax(-1), y, p), twice),
+        (lambda z, y, p: true(z.softmax(-1).log(), y, p), "the logarithm of the softmax is -inf "
+         "where a large logit leaves others a share of 0: log_softmax and cross_entropy take both "
+         "in one step"),
+        (lambda z, y, p: ce(z.reshape(len(z), -1, y.size(1)), y, p, flat=False), "reshape puts the "
+         "logits in another order than the tokens: transpose(1, 2), or flatten(0, 1)"),
+        (lambda z, y, p: ce(z, y.t(), p), "logits and tokens are flattened in different orders: "
+         "flatten both as they are, sentence after sentence"),
+        (lambda z, y, p: ce(z * (y != p).unsqueeze(-1), y, -1), "padding still costs the logarithm "
+         "of vocab_size: logits of 0 are a uniform guess. Leave out the LOSS of the padding"),
+        (lambda z, y, p: ce(z, y, p, "mean") * y.numel(), "the mean over the real tokens is "
+         "multiplied by the number of all places, padding too"),
+        (lambda z, y, p: ce(z, y.where(y > p, p), p), "ids below pad_id are left out, too: only "
+         "pad_id itself is padding, so compare with !="),
+        (lambda z, y, p: ce(z[:, :(y[0] != p).sum()], y[:, :(y[0] != p).sum()], p), "the length of "
+         "the FIRST sentence cuts all of them: each has its own padding"),
+        (lambda z, y, p: F.cross_entropy(z.flatten(0, 1), y.flatten(), ignore_index=p,
+         reduction="sum", label_smoothing=0.1), "label smoothing is on: want the plain loss"),
         (true, "the softmax is missing: these are the logits of the true tokens, not their "
          "log-probabilities"),
         (lambda z, y, p: true(z.softmax(-1), y, p), "the logarithm is missing: these are the "
@@ -363,7 +393,8 @@ def check_greedy_decode(answer) -> str:
         author_case("a batch of one, which ends with max_len", {(7, 3, 3): [4, 4, 1, 5]}, 3,
                     hint="keep the axis of sentences"),
         author_case("max_len = 1", {(4, 4): [7, 1, 4], (4,): [8, 6, 1]}, 1),
-        author_case("one sentence that ends at once", {(6, 5): [1, 4, 4, 4]}, 5),
+        author_case("one sentence that ends at once", {(6, 5): [1, 4, 4, 4]}, 5,
+                    hint="the very first token may be <eos>, too"),
     ], greedy_mistakes(), axes=TOKENS, gradients=False,
         advice="Want the argmax over the vocabulary at each step; token and state go on to the "
         "next one")
@@ -374,8 +405,9 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
     """Loops with one thing wrong, and what to say then."""
 
     def loop(model, src, mask, bos, eos, max_len, pick=Tensor.argmax, stop=Tensor.all, fill=None,
-             feed=lambda token, bos, tokens: token, keep=lambda new, old: new, hand=None):
-        memory, state = model.encode(src, mask), None
+             feed=lambda token, bos, tokens: token, keep=lambda new, old: new, hand=None,
+             read_by=lambda model, src, mask: model.encode(src, mask), judge=lambda token: token):
+        memory, state = read_by(model, src, mask), None
         read = src.new_full((len(src), 1), bos)
         done, tokens = torch.zeros(len(src), 1).bool(), []
         while len(tokens) < max_len and not (tokens and stop(done)):
@@ -384,7 +416,7 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
             token, state = pick(logits[:, -1:], -1), keep(new, state)
             token = token.masked_fill(done, eos) if fill is None else fill(token, done)
             tokens.append(token)
-            done, read = done | (token == eos), feed(token, bos, tokens)
+            done, read = done | (judge(token) == eos), feed(token, bos, tokens)
         return torch.cat(tokens, 1)
 
     def with_(**options):
@@ -395,7 +427,7 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
 
     def cut(result, eos):
         ended = (result == eos).all(0).cumsum(0) > 0
-        return result[:, ~ended]
+        return torch.stack(list(result[:, ~ended].T), dim=1)    # of nothing there is no result
 
     return [
         (with_(stop=Tensor.any), "the whole batch stops at the first <eos>: go on until EVERY "
@@ -413,6 +445,13 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
          "<bos> at every step: it must read the word that it wrote in the step before"),
         (with_(feed=lambda token, bos, tokens: torch.cat(tokens, 1)), "all words are read again at "
          "every step, while the state holds them already: hand on the last token alone"),
+        (with_(feed=lambda token, bos, tokens: torch.cat([torch.full_like(token, bos), *tokens],
+         1)), "all words are read again at every step, while the state holds them already: hand on "
+         "the last token alone"),
+        (with_(judge=lambda token: token[:1]), "the FIRST sentence says when all have ended: each "
+         "row of `finished` asks its own token"),
+        (with_(read_by=lambda m, s, k: m.encode(s[:1], k[:1]).expand(len(s), -1, -1)), "the memory "
+         "of the FIRST sentence serves all: encode the whole batch"),
         (with_(pick=lambda logits, axis: logits.argmax(1)), "argmax runs over the places (axis 1): "
          "the vocabulary is the last axis, -1"),
         (with_(pick=Tensor.argmin), "these are the UNLIKELIEST words: take the argmax"),
@@ -434,7 +473,9 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
          "shape (batch, n). Join the columns with torch.cat along axis 1"),
         (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, n + 1), "it writes max_len + 1 "
          "tokens: want at most max_len"),
-        (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, max(n - 1, 1)), "it stops one token "
+        (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, s.size(1)), "it writes at most as "
+         "many words as the SOURCE has places: the limit is max_len"),
+        (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e, n - 1), "it stops one token "
          "too early: want max_len tokens where nothing ends"),
         (lambda m, s, k, b, e, n: greedy_decode(m, s, k, b, e), "max_len is not used: a sentence "
          "without <eos> must end after max_len tokens"),
@@ -464,7 +505,8 @@ class Corpus(list):
         self.src_vocab = Words(pad_id=0, n_words=9)
 
 
-def corpus_case(words: str, rows: list[list[list[int]]], pad_id: int = 3, n_words: int = 11):
+def corpus_case(words: str, rows: list[list[list[int]]], pad_id: int = 3, n_words: int = 11,
+                spread: float = 1.0, hint: str = ""):
     """Batches of these target rows, each with a source of its own, and a model with dropout."""
     batches = []
     for tgt in map(torch.tensor, rows):
@@ -472,8 +514,8 @@ def corpus_case(words: str, rows: list[list[list[int]]], pad_id: int = 3, n_word
         mask = torch.arange(4) < torch.randint(1, 5, (len(tgt), 1, 1))
         batches.append(Batch(src * mask[:, 0], mask, tgt))
     model = Seq2Seq(RNNEncoder(9, 6, 0.5), AttentionDecoder(n_words, 6, 0.5))
-    nn.init.normal_(model.decoder.out.weight)
-    return case(words, model, Corpus(batches, pad_id, n_words))
+    nn.init.normal_(model.decoder.out.weight, std=spread)
+    return case(words, model, Corpus(batches, pad_id, n_words), hint=hint)
 
 
 SHORT, LONG = [[0, 4, 1, 3], [0, 5, 6, 1]], [[0, 7, 8, 9, 10, 4, 5, 1], [0, 4, 1, 3, 3, 3, 3, 3]]
@@ -486,6 +528,9 @@ def check_perplexity(answer) -> str:
         corpus_case("two batches", [SHORT, LONG]),
         corpus_case("pad id 5", [[[2, 3, 4, 1], [2, 0, 1, 5], [2, 1, 5, 5]], [[2, 6, 1]]], 5, 7),
         corpus_case("one batch of one sentence", [LONG[:1]]),
+        corpus_case("many words and a high loss", [[[0, *range(4, 11)] * 5 + [1]] * 3] * 2,
+                    spread=40, hint="probabilities multiply to 0 over so many words: add the "
+                    "losses. And a high loss is no reason for a limit"),
     ]
 
     def is_random(answered: list, wants: list) -> str:
@@ -557,6 +602,9 @@ def perplexity_mistakes() -> list[tuple[Callable, str]]:
          "over all batches, divide once"),
         (lambda m, b: sum(math.exp(x / n) for x, n in sums(m, b)) / len(b), "this averages the "
          "perplexities of the batches: average losses first, then exp"),
+        (lambda m, b: sum(math.exp(x / n) * n for x, n in sums(m, b)) / sum(
+            n for _, n in sums(m, b)), "this averages the perplexities of the batches: average "
+         "losses first, then exp"),
         (of(pad=-1), "the padding is counted as if it had to be predicted: leave it out"),
         (counted(lambda batch, pad: batch.tgt[:, 1:].numel()), "the loss leaves out the padding, "
          "but the count of tokens does not"),
@@ -564,6 +612,10 @@ def perplexity_mistakes() -> list[tuple[Callable, str]]:
          "predicted, so count the tokens of the shifted target"),
         (counted(lambda batch, pad: len(batch.tgt)), "the sum is divided by the number of "
          "sentences: divide by the number of tokens"),
+        (counted(lambda batch, pad: (batch.tgt[0, 1:] != pad).sum() * len(batch.tgt)), "the length "
+         "of the FIRST sentence is counted for all: each has its own padding"),
+        (counted(lambda batch, pad: (batch.tgt[:, 1:] > pad).sum()), "ids below the pad id are "
+         "not counted: they are words, too. Compare with !="),
         (of(score=float), "this is the mean loss in nats: perplexity is e to that power"),
         (of(score=lambda mean: 2**mean), "the loss is in nats, so the base is e, not 2"),
         (of(score=lambda mean: math.exp(-mean)), "this is e to MINUS the mean loss: perplexity is "

@@ -75,7 +75,8 @@ def check_matmul_shape(answer) -> str:
          "are"),
         (lambda a, b: a + b[2:], "the two shapes are put side by side: the inner axis that both "
          "share, d_k, must vanish"),
-    ], axes={"the shape": ()}, advice="Which axis of a and which of b survive the product?")
+    ], axes={"the shape": ()}, advice=f"That is for {cases[0].words}: which axis of a and which "
+        "of b survive the product?")
     return "The front axes stay, the inner d_k is summed away"
 
 
@@ -120,17 +121,22 @@ def softmax_mistakes() -> list[tuple[Callable, str]]:
     def top(x: Tensor, dim: int = -1) -> Tensor:
         return x.amax(dim, keepdim=True)
 
+    powers = torch.exp, lambda x: (x - top(x)).exp()
     return [
-        *((lambda x, dim=dim: x.softmax(dim), f"the shares sum to 1 along {axis}: want the last "
+        *((lambda x, f=f, dim=dim: f(x, dim), f"the shares sum to 1 along {axis}: want the last "
           "axis, dim=-1") for dim, axis in (
-              (0, "batch"), (1, "n_heads"), (2, "tgt_len"), (-2, "tgt_len"))),
-        (lambda x: x.flatten().softmax(0).view_as(x), "all numbers of the tensor together sum to "
-         "1: divide each row by its own sum, the sum over the last axis"),
+              (0, "batch"), (1, "n_heads"), (2, "tgt_len"), (-2, "tgt_len"))
+          for f in (torch.softmax, *(lambda x, dim, p=p: p(x) / p(x).sum(dim, keepdim=True)
+                                     for p in powers))),
+        *((f, "all numbers of the tensor together sum to 1: divide each row by its own sum, the "
+           "sum over the last axis") for f in (
+               lambda x: x.flatten().softmax(0).view_as(x),
+               *(lambda x, p=p: p(x) / p(x).sum() for p in powers))),
         (lambda x: x.log_softmax(-1), "these are the logarithms of the shares: log_softmax, want "
          "softmax"),
         (lambda x: share(x), "the scores themselves are divided by their sum: exp() comes first"),
         *((f, "these are the powers before the division: divide by their sum over the last axis")
-          for f in (torch.exp, lambda x: (x - top(x)).exp())),
+          for f in powers),
         (lambda x: (x == top(x)).to(x.dtype), "every number is 0 or 1: softmax shares, it does "
          "not choose one winner"),
         (lambda x: share(x.exp()), "nothing is subtracted, so exp() leaves the range of a float at "
@@ -264,6 +270,8 @@ def check_split_heads(answer) -> str:
          "as (n_heads, d_k), not (d_k, n_heads)"),
         (lambda x, h: split_heads(x, h).flip(1), "the heads come in reverse order: head 0 takes "
          "the first d_k features"),
+        (lambda x, h: cut(x, h)[:, :, :1].transpose(1, 2).expand(-1, h, -1, -1), "every head got "
+         "the first d_k features: head h takes the h-th group of d_k"),
     ], axes={"the result": axes}, explain=origin(axes),
         advice="Cut the last axis as (n_heads, d_k), then exchange seq_len and n_heads")
     return "Each row of each head holds numbers of its own token"
@@ -285,7 +293,8 @@ def check_merge_heads(answer) -> str:
         case("heads that come from a transpose", split_heads(torch.randn(2, 3, 8), 4)),
         case("a batch of one", torch.randn(1, 3, 4, 2), hint="the axis of the batch stays"),
         case("one word", torch.randn(2, 4, 1, 2), hint="the axis of the words stays"),
-        case("one head", torch.randn(2, 1, 3, 4), hint="its features are the whole word"),
+        case("one head", torch.randn(2, 1, 3, 4), hint="its features are the whole word, "
+             "and squeeze() must not take the axis of the heads before it is turned"),
         case("one head of one feature", torch.randn(2, 1, 3, 1), hint="the last axis stays"),
     ], [
         (lambda x: x, "the shape has not changed: the heads of a word must end up side by side"),

@@ -36,8 +36,11 @@ def check_vocabulary(answer: Callable) -> str:
         texts("min_count 3", min_count=3),
         texts("another order of the specials", specials=(BOS, EOS, UNK, PAD),
               hint="the specials keep the order in which you get them; look up the id of <unk>"),
-        texts("five specials", specials=(PAD, BOS, "<sep>", UNK, EOS), asked=f"{ASKED} <sep>"),
+        texts("five specials", specials=(PAD, BOS, "<sep>", UNK, EOS), asked=f"{ASKED} <sep>",
+              hint="every special that stands in a text is an unknown word, whichever it is"),
         texts("other texts", OTHER_TEXTS, asked="nein doch ja und the <unk> <pad> <bos> <eos>"),
+        texts("the words <3 and >", ("i <3 you|<3 >", "", ""), asked="you <3 > <eos>",
+              hint="they look like a special and are none: look whether the word is in specials"),
         texts("a sentence without tokens", asked="", hint="want an empty list"),
         texts("a train part without sentences", ("", *TEXTS[1:]), hint="all words are unknown"),
     ], vocabulary_mistakes(), axes={"ids": (), "sorted(ids of all words)": ()},
@@ -145,8 +148,11 @@ def vocabulary_mistakes() -> list[tuple[Callable, str]]:
          "words: they must have the first ids, 0, 1, 2, 3"),
         (dict(shield=False), "the letters <eos> in a text became the real end mark: a sentence "
          "could end the decoder; in a text they are an unknown word"),
-        (dict(shield=False, twice=True), "the letters <eos> in a text took an id as a word, so "
-         "the end mark is there twice: leave the specials out when you number the words"),
+        *((dict(shield=False, twice=True, unknown=unknown), "the letters <eos> in a text took an "
+           "id as a word, so the end mark is there twice: leave the specials out when you number "
+           "the words") for unknown in (None, lambda specials: specials.index(UNK))),
+        (dict(table=lambda specials, words: [*sorted(specials), *words]), "the specials were "
+         "sorted: they keep the order in which you get them"),
         (dict(unknown=lambda specials: specials.index(PAD)), "an unknown word became <pad>: the "
          "model would read it as empty space"),
         (dict(unknown=lambda specials: 1), "<unk> is not always number 1: look its id up in the "
@@ -177,7 +183,8 @@ def check_padding_mask(answer: Callable) -> str:
         case("pad_id 5", tokens, 5, hint="use the argument, not a number"),
         case("pad_id 0", torch.randint(1, 9, (5, 11)).masked_fill_(torch.arange(11) > 8, 0), 0),
         case("a batch of one", torch.tensor([[4, 7, 7]]), 7, hint="the axis of the batch stays"),
-        case("one word", torch.tensor([[4], [1]]), 1, hint="the axis of the words stays"),
+        case("one word", torch.tensor([[4], [1]]), 1, hint="the axis of the words stays, and a row "
+             "of padding alone is False everywhere"),
         case("padding alone", torch.full((2, 4), 9), 9, hint="such a row is False everywhere"),
         case("ids as int32", tokens.int(), 9),
     ], [
@@ -205,7 +212,7 @@ def check_padding_mask(answer: Callable) -> str:
         (lambda t, pad: (t != pad)[:, None].expand(-1, t.size(1), -1), "the mask has one row for "
          "each word: one row serves all queries, an axis of size 1"),
     ], axes={"mask": ("sentence", "query", "place")}, advice="Want True where the token is not "
-        "pad_id")
+        "pad_id, whatever else it is, <unk> too")
     return "One row for each sentence, shared by all its queries."
 
 
@@ -229,6 +236,8 @@ def check_last_state(answer: Callable) -> str:
         padded("one word and one feature", 1, 1, seq_len=1, d_model=1, hint="both axes stay"),
         padded("no padding", 4, 4, seq_len=4, d_model=2, hint="there it is states[:, -1]"),
         padded("no tokens at all", 0, 0, seq_len=3, d_model=2, hint="want zeros"),
+        padded("up to 300 tokens", 300, 129, 257, seq_len=300, d_model=1, hint="the number of "
+               "tokens must fit its type: int8 ends at 127, uint8 at 255"),
     ], state_mistakes(), axes={"the result": ("sentence", "feature"),
                                "states": ("sentence", "", ""), "mask": ("sentence", "", "")},
         advice="Sentence 0 has 3 real tokens, so its row must be states[0, 2]")
@@ -298,9 +307,11 @@ def check_find_duplicates(answer: Callable) -> str:
              Vocabulary(other)),
         case("all rows", train, train[1:3], vocab),
         case("a test part without sentences", train, [], vocab, hint="want an empty list"),
+        case("an empty sentence in both", [["ja"], []], [["nein"], [], ["ja"]], Vocabulary(other),
+             hint="a sentence without words is a sentence, too: it stands in train"),
         case("a train part without sentences", [], train[:2], vocab, hint="want an empty list"),
     ], duplicate_mistakes(), axes={"row": ()}, advice="Want the row numbers of the test sentences "
-        "that stand in train, all words in the same order")
+        "that stand in train, all words in the same order; rows count from 0")
     return "Tokens are compared, not ids."
 
 
@@ -317,8 +328,9 @@ def each_row(answer: Callable) -> Callable:
         by_name = Trial(answer, duplicates, {}, None).by_name(given)
         rows = Counter(want_rows(call(by_name, *given), len(test)))
         times = "not listed", "listed"
-        return [f"{' '.join(tokens)}: {(*times, f'listed {rows[row]} times')[min(rows[row], 2)]}"
-                for row, tokens in enumerate(test)]
+        names = [" ".join(tokens) or "(no words)" for tokens in test]
+        return [f"{name}: {(*times, f'listed {rows[row]} times')[min(rows[row], 2)]}"
+                for row, name in enumerate(names)]
 
     return say
 
@@ -357,6 +369,9 @@ def duplicate_mistakes() -> list[tuple[Callable, str]]:
     def once(train, test, vocab):
         return [row for row in duplicates(train, test, vocab) if test[row] not in test[:row]]
 
+    def once_last(train, test, vocab):
+        return [row for row in duplicates(train, test, vocab) if test[row] not in test[row + 1:]]
+
     inside = ("these are repetitions inside test: duplicates within one part are harmless, look "
               "for test sentences that stand in train")
     known = [
@@ -383,7 +398,20 @@ def duplicate_mistakes() -> list[tuple[Callable, str]]:
          "rows of train: want the rows of test"),
         (lambda train, test, vocab: [i for i, t in enumerate(test) if t not in train], "these are "
          "the rows that do NOT stand in train: turn the condition round"),
-        (once, "a sentence that stands in test twice was reported once: want all its rows"),
+        *((f, "a sentence that stands in test twice was reported once: want all its rows")
+          for f in (once, once_last)),
+        (lambda train, test, vocab: [test.index(t) for t in test if t in train], "a sentence that "
+         "stands in test twice gave its first row twice (test.index finds no other): use "
+         "enumerate(test)"),
+        (lambda train, test, vocab: [i for i, t in enumerate(test) if t in train or t in test[:i]],
+         "repetitions inside test are reported, too: look in train alone"),
+        (lambda train, test, vocab: [row + 1 for row in duplicates(train, test, vocab)], "every "
+         "number is one too high: rows count from 0"),
+        (lambda train, test, vocab: [i for i, t in enumerate(test) if any(
+            " ".join(t) in " ".join(s) for s in train)], "a test sentence that is a part of a "
+         "train sentence is reported: compare whole sentences"),
+        (same(lambda tokens, vocab: tuple(t for t in tokens if t in vocab.ids)), "unknown words "
+         "are left out of the comparison: compare all tokens"),
         (lambda train, test, vocab: [i for t in train for i, s in enumerate(test) if s == t], "a "
          "row number is there twice: a test sentence counts once, however often it stands in "
          "train"),

@@ -6,13 +6,14 @@ import copy
 import functools
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, call, exercise
-from utils.checks.kinds import Case, agree, built, case, run, want_trainable
+from utils.checks.kinds import Case, agree, built, case, keeps_nothing, run, want_trainable
 from utils.transformer import AddNorm, FeedForward
 
 # All sizes differ, but that the first target is as long as its source: there most mistakes run.
@@ -50,11 +51,13 @@ def in_training(net: nn.Module, rate: float | None = None) -> nn.Module:
 
 # ---- 11.1 and 11.5 ----
 
+GIVEN = ("attention", "cross_attention", "feed_forward", "add_norm1", "add_norm2", "add_norm3")
+
 
 @exercise("11.1")
 def check_decoder_layer(answer) -> str:
     """Judge a class (d_model, n_heads, d_ff, dropout, pre_norm) whose forward the learner wrote."""
-    return judge_layer(answer)
+    return judge_layer(answer, GIVEN)
 
 
 @exercise("11.5")
@@ -63,8 +66,11 @@ def check_decoder_from_memory(answer) -> str:
     return judge_layer(answer)
 
 
-def judge_layer(answer) -> str:
-    """What it is made of; then what it gives, and what the right order of its own parts gives."""
+def judge_layer(answer, given: tuple = ()) -> str:
+    """What it is made of; then what it gives, and what the right order of its own parts gives.
+
+    given: the names of parts with a place of their own, where a layer has them.
+    """
     pre, post, small = (layer_of(answer, *sizes) for sizes in (
         (D_MODEL, N_HEADS, D_FF, 0.0, True), (D_MODEL, 4, 16, 0.3, False), (4, 2, 6, 0.0, True)))
 
@@ -75,7 +81,7 @@ def judge_layer(answer) -> str:
 
     blank = some_masks(BATCH, TGT_LEN, SRC_LEN)
     blank[1][1] = False
-    agree(forward_once, layer, [
+    cases = [
         words("as many target as source words", pre, BATCH, TGT_LEN, TGT_LEN),
         words("5 target and 7 source words", pre, BATCH, TGT_LEN, SRC_LEN),
         words("post-norm and 4 heads", post, 3, 4, 6, hint="what is added and normalised is "
@@ -87,8 +93,17 @@ def judge_layer(answer) -> str:
         words("dropout in training mode", in_training(post), BATCH, 3, 4, hint="AddNorm and "
               "FeedForward drop out themselves"),
         words("a source of padding alone", pre, BATCH, TGT_LEN, SRC_LEN, masks=blank),
-    ], layer_mistakes(), axes=WORDS, advice="All parts are called, but the result is not theirs: "
-        "hand each step's x on to the next, x = self.add_norm(x, step), and return the last")
+        words("140 target and 150 source words", small, 1, 140, 150, 4),
+    ]
+    agree(forward_once, layer, cases, layer_mistakes(), axes=WORDS, advice="All parts are called, "
+          "but the result is not theirs: hand each step's x on to the next, x = self.add_norm(x, "
+          "step), and return the last")
+    keeps_nothing(forward_once, layer, cases[:2], ["the result"])
+    for name, other in zip(given, pre.in_order):
+        if hasattr(pre, name) and other != name:
+            raise Mistake(f"{other} stands where {name} belongs: a new layer gives the same, but "
+                          "each part learns for its own place. Call them in the order of the "
+                          "picture")
     want_trainable(pre)
     return "It asks the words before it, then the source, then thinks for itself"
 
@@ -98,42 +113,42 @@ def layer_of(answer, *sizes) -> nn.Module:
     net = stirred(built(answer, *sizes))
     d_model, n_heads, d_ff, dropout, pre_norm = sizes
     called: list[str] = []
-    names = {part: name for name, part in net.named_modules()
-             if isinstance(part, MultiHeadAttention | FeedForward | AddNorm)}
-    hooks = [part.register_forward_pre_hook(lambda part, given: called.append(names[part]))
-             for part in names]
+    kinds = MultiHeadAttention | FeedForward | AddNorm
+    tried = copy.deepcopy(net)
+    own = {name: part for name, part in tried.named_modules() if isinstance(part, kinds)}
+    names = {part.norm if isinstance(part, AddNorm) else part: name for name, part in own.items()}
+    for part in names:
+        part.register_forward_pre_hook(lambda part, given: called.append(names[part]))
     given = torch.randn(1, 3, d_model), torch.randn(1, 3, d_model)
     try:
-        run(net, (*given, *some_masks(1, 3, 3)))
+        run(tried, (*given, *some_masks(1, 3, 3)))
     except Mistake as mistake:
         if "tuple" in str(mistake):
             raise Mistake("an attention gives (output, weights): hand only the output on, "
                           f"attention(...)[0] ({mistake})") from mistake
         raise
-    finally:
-        for hook in hooks:
-            hook.remove()
-    parts = [net.get_submodule(name) for name in called]
+    parts = [own[name] for name in called]
     inner = [part for part in parts if not isinstance(part, AddNorm)]
-    kinds = ["attention" if isinstance(p, MultiHeadAttention) else "net" for p in inner]
-    if kinds != ["attention", "attention", "net"]:
-        raise Mistake(f"called in this order: {', '.join(kinds) or 'nothing'}. Want attention "
+    steps = ["attention" if isinstance(p, MultiHeadAttention) else "net" for p in inner]
+    if steps != ["attention", "attention", "net"]:
+        raise Mistake(f"called in this order: {', '.join(steps) or 'nothing'}. Want attention "
                       "among the target words, attention to the memory, feed-forward net")
     if inner[0] is inner[1]:
         raise Mistake("one attention is called twice: each of the two has weights of its own")
     norms = [name for name, part in zip(called, parts) if isinstance(part, AddNorm)]
     if len(norms) != 3 or len(set(norms)) != 3:
-        raise Mistake("want three different AddNorms, one around each sub-layer, each called once")
-    for part in parts:
+        raise Mistake("want three different AddNorms, one around each sub-layer, each used once; "
+                      f"used in this order: {', '.join(norms) or 'none'}")
+    for name, part in zip(called, parts):
         for asked, place, want in (
             ("n_heads", "n_heads", n_heads), ("d_ff", "widen.out_features", d_ff),
             ("pre_norm", "pre_norm", pre_norm), ("dropout", "dropout.p", dropout),
         ):
             got = functools.reduce(lambda at, name: getattr(at, name, None), place.split("."), part)
             if got is not None and got != want:
-                raise Mistake(f"{asked}={want} was asked for, but {type(part).__name__} has {got}: "
-                              f"hand {asked} on")
-    net.in_order = [names[part] for part in inner] + norms
+                raise Mistake(f"{asked}={want} was asked for, but the {type(part).__name__} "
+                              f"`{name}` got {asked}={got}: hand {asked} on, in its place")
+    net.in_order = [name for name in called if name not in norms] + norms
     return net
 
 
@@ -146,7 +161,8 @@ def forward_once(net: nn.Module, *given):
 
 
 def layer(
-    net, x, memory, tgt_mask, src_mask, *, handed_on: tuple = (True, True),
+    net, x, memory, tgt_mask, src_mask, *,
+    chain: Callable = lambda x, own, other, think: think(other(own(x))),
     first: Callable = lambda ask, y, x, m, t, s: ask(y, y, y, t),
     second: Callable = lambda ask, y, x, m, t, s: ask(y, m, m, s),
 ) -> Tensor:
@@ -156,13 +172,18 @@ def layer(
     def look(norm, ask, step, x):
         return norm(x, lambda y: step(ask, y, x, memory, tgt_mask, src_mask)[0])
 
-    z = look(norms[0], own, first, x)
-    z = look(norms[1], other, second, z if handed_on[0] else x)
-    return norms[2](z if handed_on[1] else x, think)
+    return chain(x, partial(look, norms[0], own, first), partial(look, norms[1], other, second),
+                 partial(norms[2], sublayer=think))
 
 
 def layer_mistakes() -> list[tuple[Callable, str]]:
     """Layers with one thing wrong, and what to say then."""
+
+    def idle(part):
+        return lambda x: (part(x), x)[1]
+
+    def more(part):
+        return lambda x: x + part(x)
 
     firsts = [
         (lambda a, y, x, m, t, s: a(y, y, y), "the first attention hides nothing: want tgt_mask"),
@@ -176,6 +197,10 @@ def layer_mistakes() -> list[tuple[Callable, str]]:
          "the target words, y, y, y"),
         (lambda a, y, x, m, t, s: a(x, x, x, t), "the first attention reads x, not the y that "
          "AddNorm hands to your function: in pre-norm y is the normalised x"),
+        (lambda a, y, x, m, t, s: a(y, y, x, t), "the value of the first attention is x, not the y "
+         "that AddNorm hands to your function: in pre-norm y is the normalised x"),
+        (lambda a, y, x, m, t, s: a(y, x, y, t), "the key of the first attention is x, not the y "
+         "that AddNorm hands to your function: in pre-norm y is the normalised x"),
         (lambda a, y, x, m, t, s: a(y, x, x, t), "key and value of the first attention are x, not "
          "the y that AddNorm hands to your function: in pre-norm y is the normalised x"),
     ]
@@ -197,8 +222,9 @@ def layer_mistakes() -> list[tuple[Callable, str]]:
          "value are the memory, both"),
         (lambda a, y, x, m, t, s: a(m, m, m, s), "the query of the second attention is the memory: "
          "the decoder asks, so query y, key memory, value memory"),
-        (lambda a, y, x, m, t, s: a(m, y, y, t), "the second attention is turned round, memory "
-         "asks target: the decoder asks, so query y, key memory, value memory"),
+        *((lambda a, y, x, m, t, s, of=of: a(m, y, y, (t, s, None)[of]), "the second attention is "
+           "turned round, memory asks target: the decoder asks, so query y, key memory, value "
+           "memory") for of in range(3)),
         (lambda a, y, x, m, t, s: a(x, m, m, s), "the second attention asks with x, not with the "
          "y that AddNorm hands to your function: in pre-norm y is the normalised x"),
     ]
@@ -209,14 +235,20 @@ def layer_mistakes() -> list[tuple[Callable, str]]:
          "for the first, src_mask for the second"),
         (dict(first=firsts[3][0], second=seconds[3][0]), "the masks are exchanged: tgt_mask for "
          "the first attention, src_mask for the second"),
-        (dict(first=firsts[5][0], second=seconds[10][0]), "both attentions read x, not the y that "
+        (dict(first=firsts[5][0], second=seconds[-1][0]), "both attentions read x, not the y that "
          "AddNorm hands to your function: in pre-norm y is the normalised x"),
-        (dict(handed_on=(False, True)), "the result of the first attention is lost: hand each "
-         "step's x on to the next, x = self.add_norm(x, step)"),
-        (dict(handed_on=(True, False)), "the result of the attentions is lost: hand each step's x "
-         "on to the next, x = self.add_norm(x, step)"),
+        *((dict(chain=chain), f"the result of the {what} lost: hand each step's x on to the next, "
+           "x = self.add_norm(x, step)") for what, chain in [
+            ("first attention is", lambda x, a, b, c: c(b(idle(a)(x)))),
+            ("second attention is", lambda x, a, b, c: c(idle(b)(a(x)))),
+            ("attentions is", lambda x, a, b, c: c(idle(lambda x: b(a(x)))(x)))]),
+        *((dict(chain=chain), f"x is added once more to what the {which} AddNorm gives: it has "
+           "added x itself") for which, chain in [
+            ("first", lambda x, a, b, c: c(b(more(a)(x)))),
+            ("second", lambda x, a, b, c: c(more(b)(a(x)))),
+            ("third", lambda x, a, b, c: more(c)(b(a(x))))]),
     ]
-    return [(functools.partial(layer, **steps), words) for steps, words in (
+    return [(partial(layer, **steps), words) for steps, words in (
         *((dict(first=f), words) for f, words in firsts),
         *((dict(second=f), words) for f, words in seconds), *both)]
 
@@ -233,11 +265,12 @@ def check_transformer(answer) -> str:
         (VOCAB, VOCAB + 2, D_MODEL, N_HEADS, 1), (VOCAB + 5, VOCAB, 8, 2, 2)))
 
     def texts(words: str, net: nn.Module, batch: int, src_len: int, tgt_len: int, seen=1,
-              gradients=True):
+              gradients=True, first=4, n_ids=VOCAB - 4, hint=""):
         src_mask = some_masks(batch, tgt_len, src_len)[1]
         src_mask[-1] &= bool(seen)
-        return case(words, net, torch.randint(4, VOCAB, (batch, src_len)), src_mask,
-                    torch.randint(4, VOCAB, (batch, tgt_len)), gradients=gradients)
+        src, tgt = (first + torch.randperm(batch * n).view(batch, n) % n_ids
+                    for n in (src_len, tgt_len))
+        return case(words, net, src, src_mask, tgt, gradients=gradients, hint=hint)
 
     cases = [
         texts("as many target as source words", one, BATCH, TGT_LEN, TGT_LEN),
@@ -247,6 +280,9 @@ def check_transformer(answer) -> str:
         texts("one sentence, one word", two, 1, 1, 1, gradients=False),
         texts("training mode", in_training(one, 0.0), BATCH, SRC_LEN, TGT_LEN),
         texts("a source of padding alone", one, BATCH, SRC_LEN, TGT_LEN, seen=0, gradients=False),
+        texts("the ids 0 to 3", one, BATCH, SRC_LEN, TGT_LEN, first=0, n_ids=4, gradients=False,
+              hint="an id hides nothing: src_mask says what is padding, and the target has none"),
+        texts("140 source and 130 target words", one, 1, 140, 130, gradients=False),
     ]
     sources = [replace(c, args=c.args[:-1], gradients=c is cases[0]) for c in cases]
     agree(encode, right_memory, sources, encode_mistakes(), axes={"memory":
@@ -254,6 +290,8 @@ def check_transformer(answer) -> str:
     agree(forward_whole, right_logits, cases, forward_mistakes(),
           axes={"logits": ("sentence", "place", "token")}, advice="Want self.out(self.decoder("
           "target, memory, causal mask, src_mask))")
+    keeps_nothing(encode, right_memory, sources[:3:2], ["memory"])
+    keeps_nothing(forward_whole, right_logits, cases[:3:2], ["logits"])
     want_trainable(one)
     return "One memory, read by every decoder layer, under two masks"
 
@@ -337,7 +375,7 @@ def forward_mistakes() -> list[tuple[Callable, str]]:
     def none(mask):
         return None
 
-    known = [(functools.partial(decoded, **steps), words) for steps, words in [
+    known = [(partial(decoded, **steps), words) for steps, words in [
         (dict(end=lambda net, x: x), "these are the vectors of the decoder: self.out turns them "
          "into logits"),
         (dict(end=lambda net, x: net.out(x).softmax(-1)), "return the logits, without softmax: "
@@ -388,7 +426,8 @@ class Scripted(nn.Module):
     """A stand-in for a trained model that answers every beginning of its sentence with one word.
 
     path: <bos> and what it writes after it. After any other beginning it says a word that depends
-    on all that it read. At places before the last it says what was right there, some of it louder.
+    on all that it read. It has no causal mask: at a place that is not its last it says another
+    word, some of it louder.
     """
 
     def __init__(self, path: list[int], src: Tensor, src_mask: Tensor):
@@ -398,13 +437,15 @@ class Scripted(nn.Module):
     def forward(self, src, src_mask, tgt):
         """Logits (batch, n, vocab_size), all below 0; the second likeliest word is near."""
         self.asked += 1
-        if self.asked > 99:
+        if self.asked > 199:
             raise Mistake("it never stops: at most max_len words, in every case")
         if tgt.dim() != 2 or not tgt.size(1):
             raise Mistake(f"the model got tgt of shape {tuple(tgt.shape)}: want (1, n), the words "
                           "so far, <bos> first")
-        if not torch.equal(src, self.src) or not torch.equal(src_mask, self.src_mask):
-            raise Mistake("call model(src, src_mask, tgt), with src and src_mask as they came")
+        for name, got, own in (("src", src, self.src), ("src_mask", src_mask, self.src_mask)):
+            if not torch.equal(got, own):
+                raise Mistake(f"the model got another {name} than your function: call model(src, "
+                              "src_mask, tgt), with the first two as they came")
         logits = torch.full((len(tgt), tgt.size(1), VOCAB), -9.0)
         for row, sentence in enumerate(tgt.tolist()):
             for place in range(len(sentence)):
@@ -412,6 +453,7 @@ class Scripted(nn.Module):
                 known = read == self.path[: place + 1] and len(read) < len(self.path)
                 word = self.path[place + 1] if known else (
                     sum((7 * i + 3) * token for i, token in enumerate(read)) + len(read)) % VOCAB
+                word = (word + 3 * (len(read) < len(sentence))) % VOCAB
                 quiet = 0.1 * ((3 * place + 2) % 5)
                 logits[row, place, word] = -1.0 - quiet
                 logits[row, place, (word + 1) % VOCAB] = -1.05 - quiet
@@ -430,9 +472,11 @@ def check_write(answer) -> str:
         return case(words, model, src, src_mask, bos_id, eos_id, max_len, hint=hint)
 
     cases = [
-        script("a sentence of 4 words", 0, 1, [5, 7, 5, 9, 1], 40),
-        script("<bos> 3 and <eos> 8", 3, 8, [4, 4, 10, 0, 1, 2, 8], 12, 6, hint="stop at eos_id "
-               "alone: what the special tokens are called is handed in"),
+        script("a sentence of 4 words", 0, 1, [5, 7, 5, 9, 1], 40, 6),
+        script("<bos> 3 and <eos> 8", 3, 8, [4, 4, 10, 0, 1, 2, 8], 12, hint="the ids of <bos> "
+               "and <eos> are handed in; any other word may come, 0 and 1 too, also twice"),
+        script("a sentence in which <bos> comes again", 0, 1, [5, 0, 9, 1], 40, hint="<bos> is a "
+               "word like others, if it is the likeliest: only <eos> ends"),
         script("max_len 3", 6, 2, [3, 9, 3, 9, 4, 2], 3, hint="at most max_len words, and <bos> "
                "does not count"),
         script("max_len 1", 0, 1, [5, 6, 1], 1, hint="at most max_len words, and <bos> does not "
@@ -441,16 +485,17 @@ def check_write(answer) -> str:
                "word, and is returned"),
         script("a sentence without a word, <eos> at once", 2, 4, [4], 9, hint="look for <eos> "
                "after each word that was added, the first one too"),
-        script("a long sentence", 0, 1, [3 + i % 7 for i in range(45)] + [1], 60, hint="max_len "
+        script("a long sentence", 0, 1, [3 + i % 7 for i in range(105)] + [1], 120, hint="max_len "
                "may be any number"),
     ]
+    cases[1].args[0].eval()
     if not callable(answer):
         call(answer)
 
     @functools.wraps(answer, updated=())
     def asked(*given, **named):
         next(m for m in (*given, *named.values()) if isinstance(m, Scripted)).asked = 0
-        return run(answer, given, named)
+        return judged(answer)(*given, **named)
 
     agree(asked, write, cases, write_mistakes(), axes={"tokens": ("sentence", "word")},
           advice="Take the last place of the logits and add the word at the end",
@@ -478,7 +523,20 @@ def write(
 
 def write_mistakes() -> list[tuple[Callable, str]]:
     """Ways to write with one thing wrong, and what to say then."""
-    return [(functools.partial(write, **steps), words) for steps, words in [
+
+    def in_a_row(model, src, src_mask, bos_id, eos_id, max_len, more):
+        model.asked = 0
+        tgt = torch.full((1, max_len + 1), bos_id)
+        for n in range(max_len):
+            tgt[0, n + 1] = model(src, src_mask, tgt[:, : max_len + more])[0, n].argmax()
+            if tgt[0, n + 1] == eos_id:
+                break
+        return tgt[:, : n + 2]
+
+    empty = [(partial(in_a_row, more=more), "the model reads the empty places behind the words, "
+              "too, which a model without a causal mask would see: hand it the words so far, "
+              "tgt[:, :n]") for more in (0, 1)]
+    return empty + [(partial(write, **steps), words) for steps, words in [
         (dict(start=lambda b, e: e), "the first thing that the model reads is <eos>: it must be "
          "<bos> alone, bos_id"),
         (dict(read=lambda tgt: tgt[:, -1:]), "at step 2 the model got one word only: it has no "
@@ -494,6 +552,8 @@ def write_mistakes() -> list[tuple[Callable, str]]:
          "all places together: take the logits of the last place, [:, -1]"),
         (dict(step=lambda logits: logits[:, -1].topk(2).indices[:, 1]), "the word that was taken "
          "is not the likeliest, but the second: argmax over the last axis"),
+        (dict(step=lambda logits: logits[:, -1].softmax(-1).multinomial(1)), "a word is drawn at "
+         "random: take the likeliest, argmax"),
         (dict(step=lambda logits: logits[:, -1].argmin(-1)), "the least likely word is taken: "
          "want argmax"),
         (dict(stop=lambda word, eos: False), "it goes on after <eos>: stop when the newest word "
@@ -538,16 +598,18 @@ class Toy(nn.Module):
     row: the sentence in which alone this holds, known by its first source word; in the others a
     position sees itself and the past
     noise: rounding that depends on the run
+    training: the mode in which it is found
     shift: is added to the logits of place 1 if token 3 is not 7
     """
 
-    def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB, shift=0.0):
+    def __init__(self, sees: Tensor, dropout=0.0, row=None, noise=0.0, vocab=VOCAB, shift=0.0,
+                 training=False):
         super().__init__()
         self.embedding = nn.Embedding(vocab, D_MODEL)
         self.out = nn.Linear(D_MODEL, vocab)
         self.dropout = nn.Dropout(dropout)
         self.sees, self.row, self.noise, self.shift, self.log = sees, row, noise, shift, Log()
-        self.train(dropout > 0)
+        self.train(training)
 
     def forward(self, src, src_mask, tgt):
         """Logits (batch, tgt_len, vocab)."""
@@ -581,35 +643,38 @@ def check_leak_test(answer) -> str:
     past, last = causal_mask(TGT_LEN).float(), TGT_LEN - 1
     turn = "your new token was the old one: other_tokens(tgt) has another in every place"
     cases = [toy_case(*row) for row in [
-        ("a model without a mask", dict(sees=torch.ones(TGT_LEN, TGT_LEN)), ""),
+        ("a model without a mask", dict(sees=torch.ones(TGT_LEN, TGT_LEN),
+                                       training=True), ""),
         ("a right model, in which each place reads only itself", dict(sees=torch.eye(TGT_LEN)),
          "leave the changed place out of the comparison"),
         ("a right model", dict(sees=past), "place i may depend on tokens 0 to i: change a later "
          "one, and compare the places before it"),
-        ("a right model in training mode", dict(sees=past, dropout=0.5), "dropout differs from "
-         "run to run: switch it off, as at_rest does"),
-        ("a right model, but for rounding of 4e-7", dict(sees=past, noise=2e-7), "compare with a "
-         "tolerance, 1e-5"),
+        ("a right model in training mode", dict(sees=past, dropout=0.5, training=True), "dropout "
+         "differs from run to run: switch it off, as at_rest does"),
+        ("a right model, but for rounding of 4e-7", dict(sees=past, noise=2e-7), "compare the "
+         "largest change, no sum, with 1e-5"),
         ("a model in which the last place but one sees the last", dict(
-            sees=one_leak(last - 1, last)), "change the last token, too"),
-        ("a model in which place 0 sees place 1", dict(sees=one_leak(0, 1)), "change each later "
-         "token in turn, not only the last"),
-        ("a model in which place 0 sees the last", dict(sees=one_leak(0, last)), "compare all "
-         "places before the change, not only the one next to it"),
-        ("a leak in the second sentence", dict(sees=one_leak(1, 3), row=1), "compare all "
-         "sentences, not the first alone"),
-        ("a leak in the first sentence", dict(sees=one_leak(1, 3), row=0), "compare all "
-         "sentences"),
+            sees=one_leak(last - 1, last)), "change the tokens one by one, the last too, and "
+         "compare all places before each"),
+        ("a model in which place 0 sees place 1", dict(sees=one_leak(0, 1)), "change the tokens "
+         "one by one, from token 1 on, not only the last"),
+        ("a model in which place 0 sees the last", dict(sees=one_leak(0, last)), "compare the "
+         "logits, not the likeliest words, at all places before the change, not only at the one "
+         "next to it"),
+        ("a leak in the second sentence", dict(sees=one_leak(1, 3), row=1), "change and compare "
+         "all sentences, not the first alone; one that leaks is enough"),
+        ("a leak in the first sentence", dict(sees=one_leak(1, 3), row=0), "change and compare all "
+         "sentences; one that leaks is enough"),
         ("a weak leak, which moves a logit by about 0.00005", dict(sees=one_leak(1, 3, 1e-4)),
-         "your tolerance is too wide: want 1e-5"),
+         "more than 1e-5 is a leak: compare the largest change, no mean, and nothing relative"),
         ("a leak by which logits only fall", dict(sees=past, shift=-0.1), "a change may go up or "
          "down: compare its size, abs()", 7),
         ("a leak by which logits only rise", dict(sees=past, shift=0.1), "a change may go up or "
          "down: compare its size, abs()", 7),
         ("a leak where the token was 0 already", dict(sees=one_leak(1, 3)), turn, 0),
         ("a leak where the token was 1 already", dict(sees=one_leak(1, 3)), turn, 1),
-        ("a leak at the end of a target of 8 words", dict(sees=one_leak(6, 7, tgt_len=8)), "take "
-         "the length from tgt"),
+        ("a leak at the end of a target of 130 words", dict(sees=one_leak(128, 129, 9.0, 130)),
+         "take the length from tgt"),
         ("one sentence of two words with a leak", dict(sees=one_leak(0, 1, tgt_len=2)), "try "
          "every later token, also if there is one only", None, 1),
         ("a right model of 8 tokens, three sentences", dict(sees=past, vocab=8), "take sizes from "
@@ -642,8 +707,9 @@ def judged(answer) -> Callable:
         before = [part.training for part in model.modules()]
         result = run(answer, given, named)
         if [part.training for part in model.modules()] != before:
-            raise Mistake("your test leaves the model in another mode: after model.eval(), put "
-                          "back model.train(mode) with the mode you found, as at_rest does")
+            raise Mistake("your function leaves the model in another mode: model.eval() and "
+                          "model.train() stay in force. Put the mode that you found back, "
+                          "model.train(mode), as at_rest does, or leave the mode alone")
         return result
 
     return asked

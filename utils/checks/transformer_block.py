@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import torch
@@ -10,8 +11,15 @@ from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, NotAttempted, call, exercise
-from utils.checks.kinds import agree, case, forward, judge_dropped, want_trainable
-from utils.checks.results import difference
+from utils.checks.kinds import (
+    agree,
+    case,
+    forward,
+    judge_birth,
+    judge_dropped,
+    want_trainable,
+)
+from utils.checks.results import difference, two_numbers
 from utils.training import warmup_rate
 from utils.transformer import FeedForward, LayerNorm, layer_norm
 
@@ -34,6 +42,7 @@ def check_layer_norm(answer) -> str:
 
     plain = case("gain 1 and bias 0", 0.3 * torch.randn(BATCH, 5, 5) + 1, torch.ones(5),
                  torch.zeros(5), EPS)
+    high = 0.3 * torch.randn(2, 3, 4).double() + 1e5, *torch.randn(2, 4).double(), EPS
     ends = "from the end (-1) the features are always the last axis"
     agree(answer, layer_norm, [
         plain,
@@ -43,6 +52,11 @@ def check_layer_norm(answer) -> str:
         norm_case("one word alone", 5, hint=f"count axes {ends}"),
         norm_case("a word whose features are all equal", 1, 2, 4, spread=0.0,
                   hint="its variance is 0, ε keeps the root from 0, and it comes out as the bias"),
+        case("a gain and a bias of some hundreds", 0.3 * torch.randn(2, 3, 4) + 1,
+             *torch.tensor([[400.0, -500, 300, 200], [300, 200, -400, -100]]), EPS,
+             hint="nothing is cut off"),
+        case("features near 100000", *high, hint="the difference of two large numbers loses its "
+             "digits: subtract the mean first, and square what is left"),
     ], norm_mistakes(), axes=WORDS, advice="With gain 1 and bias 0 each word must come out with "
         "mean 0 and mean square σ² / (σ² + ε)")
     return "Each word by itself, σ² with n, ε inside the root"
@@ -78,6 +92,11 @@ def norm_mistakes() -> list[tuple[Callable, str]]:
         (lambda x, e: c(x) / v(x, -1, 1).sqrt(), "ε is missing, and the variance divides by n - 1"),
         (lambda x, e: c(x) / (v(x) + 1e-5).sqrt(), "ε is fixed at 1e-5: want the argument eps"),
         (lambda x, e: c(x) / (v(x) + e**2).sqrt(), "ε is squared: add eps itself to the variance"),
+        (lambda x, e: c(x) / v(x).clamp(min=e).sqrt(), "ε is taken as the least variance: add it"),
+        (lambda x, e: c(x) / (v(x).sqrt() + e**0.5), "two roots are added, of the variance and of "
+         "ε: want one root, of their sum"),
+        (lambda x, e: c(x) / (c(x).abs().mean(-1, keepdim=True).square() + e).sqrt(), "the mean "
+         "distance is squared: the variance is the mean of the squares"),
         (lambda x, e: c(x), "the mean is subtracted, but nothing divides by the standard "
          "deviation"),
         (lambda x, e: x / (v(x) + e).sqrt(), "the mean is not subtracted from x: only its size is "
@@ -148,12 +167,17 @@ def check_feed_forward(answer) -> str:
     net, other = make_net(answer, D_MODEL, D_FF, 0.0), make_net(answer, 4, 9, 0.0)
     judge_maps(net, D_MODEL, D_FF)
     judge_maps(other, 4, 9)
+    judge_birth(lambda: make_net(answer, D_MODEL, D_FF, 0.0))
     in_eval = make_net(answer, D_MODEL, D_FF, 0.5).eval()
+    x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
     agree(forward, right_net, [
-        case("a batch", net, torch.randn(BATCH, SEQ_LEN, D_MODEL)),
-        case("other sizes", other, torch.randn(3, 2, 4)),
-        case("one word without batch and time", net, torch.randn(D_MODEL),
-             hint="nothing needs to be reshaped"),
+        case("a batch", net.eval(), x),
+        case("other sizes", other.eval(), torch.randn(3, 2, 4)),
+        case("features of some hundreds", net, 300 * x, hint="a ReLU has no upper end: max(0, h)"),
+        case("one word without batch and time", net, torch.randn(D_MODEL), hint="nothing needs to "
+             "be reshaped, and nn.Dropout drops single numbers, whatever the axes"),
+        case("dropout=0 in training", copy.deepcopy(net).train(), x, hint="at a rate of 0 nothing "
+             "is dropped: does your dropout get the rate that __init__ was given?"),
         case("dropout=0.5 in eval mode", in_eval, torch.randn(BATCH, SEQ_LEN, D_MODEL),
              hint="nothing may be dropped or scaled there: nn.Dropout knows the mode, F.dropout "
              "needs training=self.training"),
@@ -212,7 +236,8 @@ def net_mistakes() -> list[tuple[Callable, str]]:
         return next((part.p for part in net.modules() if isinstance(part, nn.Dropout)), 0.0)
 
     other = {"GELU": F.gelu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "SiLU": F.silu,
-             "ELU": F.elu, "leaky ReLU": F.leaky_relu, "softmax": lambda h: h.softmax(-1)}
+             "ELU": F.elu, "ReLU6, which ends at 6": F.relu6,
+             "leaky ReLU": F.leaky_relu, "softmax": lambda h: h.softmax(-1)}
     between = [(f, f"between the maps stands {name}: the paper of 2017 has a ReLU")
                for name, f in other.items()] + [
         (lambda h: h, "no activation: without the ReLU the two maps are one linear map"),
@@ -281,7 +306,7 @@ def judge_dropout(answer) -> None:
 @exercise("10.3")
 def check_encoder_layer(answer) -> str:
     """Sub-layers that return 0, one of them real, both; the mask; other sizes."""
-    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]]).bool().unsqueeze(1)    # (B, 1, T)
+    mask = torch.tensor([[1, 1, 1, 1, 0], [1, 1, 1, 0, 0]]).bool().unsqueeze(1)    # (B, 1, T)
     x = 2 * torch.randn(BATCH, SEQ_LEN, D_MODEL) + 0.5
     attention, ffn, *norms = some_parts(D_MODEL, N_HEADS, D_FF)
     short = torch.ones(1, 1, 3).bool()
@@ -334,7 +359,8 @@ def which_half(answer, x: Tensor, mask: Tensor, attention, ffn, *norms) -> Calla
     """Find the half of the block that is wrong, with one sub-layer at work at a time."""
     halves = [
         (silent, torch.zeros_like, "where both sub-layers return 0 the block must hand x on "
-         "unchanged: what they are added to is x itself, not a norm of it"),
+         "unchanged, and it does not: add what the sub-layers return, of attention the first "
+         "thing alone, and add it to x itself, once, not to a norm of it"),
         (silent, ffn, "where attention returns 0 the result is wrong, so look at the second half: "
          "want x + feed_forward(norm2(x))"),
         (attention, torch.zeros_like, "where feed_forward returns 0 the result is wrong, so look "
@@ -424,6 +450,12 @@ def block_mistakes() -> list[tuple[Callable, str]]:
          "the value is not: all three are norm1(x)"),
         (lambda x, a, f, m, n: outside(outside(x, a, m), f, n), "the norms stand on the "
          "sub-layers' outputs: they belong on what the sub-layers read"),
+        (lambda x, a, f, m, n: half(outside(x, a, m), f, n), "norm1 stands on attention's output: "
+         "it belongs on what attention reads"),
+        (lambda x, a, f, m, n: outside(half(x, a, m), f, n), "norm2 stands on the feed-forward "
+         "net's output: it belongs on what the net reads"),
+        (lambda x, a, f, m, n: half(x + half(x, a, m), f, n), "x is added twice around attention: "
+         "want x + attention(norm1(x))"),
         (lambda x, a, f, m, n: half(half(x, f, n), a, m), "feed-forward comes first: want "
          "attention, then feed-forward"),
         (lambda x, a, f, m, n: n(half(half(x, a, m), f, n)), "there is one norm too many at the "
@@ -453,6 +485,8 @@ def block_mistakes() -> list[tuple[Callable, str]]:
         *((lambda *given, step=step: block(step, *given), words) for step, words in known),
         (lambda x, mask, *parts: pre_norm(x, None, *parts), "the mask is not handed on to "
          "attention: words look at padding"),
+        (lambda x, mask, *parts: pre_norm(x, None if mask is None else mask[:1], *parts), "every "
+         "sentence gets the mask of sentence 0: hand all of it on"),
         (lambda x, mask, *parts: pre_norm(x, None if mask is None else ~mask, *parts), "the mask "
          "is turned round: hand it on as it is, True = may look"),
         (lambda x, mask, *parts: pre_norm(x, causal_mask(x.size(1)), *parts), "a causal mask is "
@@ -496,17 +530,22 @@ def shape_of(answered: list, wants: list) -> str:
     if ((ratio - ratio[0]).abs() < 1e-4 * ratio[0].abs()).all():
         return (f"the shape is right, but every rate is {ratio[0]:.3g} times the right one: look "
                 "for a factor that does not belong, such as a base rate. LambdaLR's must be 1")
-    if first[: warm + 1].diff().min() < 0:
-        return "the rate falls before step = warmup: it must rise up to there"
-    if first[warm:].diff().max() > 0:
-        return "the rate rises after step = warmup: it must fall from there"
-    if ((ratio[: warm + 1] - 1).abs() > 1e-4).any():
-        return (f"at step 1 the rate is {first[0]:.4g}, want {wants[0]:.4g}: before the peak it "
-                "is d_model**-0.5 * step * warmup**-1.5")
-    if ((ratio[: len(STEPS)] - 1).abs() > 1e-4).any():
-        return (f"at step {STEPS[-1]} the rate is {first[-1]:.4g}, want "
-                f"{wants[len(STEPS) - 1]:.4g}: after the peak it is d_model**-0.5 * step**-0.5")
-    return ""
+    off = ((ratio[: len(STEPS)] - 1).abs() > 1e-4).nonzero().flatten().tolist()
+    if not off:
+        return ""
+    number = f"at step {STEPS[off[0]]} the rate is {two_numbers(first[off[0]], wants[off[0]])}"
+    steps = list(zip(STEPS, STEPS[1:], first.diff().tolist()))
+    for a, b, change in steps[:warm]:
+        if change < 0:
+            return (f"{number}, and from step {a} to step {b} it falls: it must rise up to step = "
+                    "warmup, which is 40 here")
+    for a, b, change in steps[warm:]:
+        if change > 0:
+            return (f"{number}, and from step {a} to step {b} it rises: it must fall from step = "
+                    "warmup on, which is 40 here")
+    part = "step * warmup**-1.5: before" if off[0] <= warm else "step**-0.5: after"
+    part, place = part.split(": ")
+    return f"{number}: {place} the peak it is d_model**-0.5 * {part}"
 
 
 def rate_mistakes() -> list[tuple[Callable, str]]:
@@ -527,6 +566,10 @@ def rate_mistakes() -> list[tuple[Callable, str]]:
         (lambda s, d, w: d * right(s, d, w), "it multiplies by √d_model: the exponent of d_model "
          "is -0.5"),
         (lambda s, d, w: d**0.5 * right(s, d, w), "d_model has no part in it: d_model**-0.5"),
+        *((lambda s, d, w, n=n: right(s, n, w), f"{n} stands in place of d_model: use the argument")
+          for n in (64, 512)),
+        *((lambda s, d, w, n=n: right(s, d, n), f"{n} stands in place of warmup: use the argument")
+          for n in (40, 400, 4000)),
         (lambda s, d, w: d**-0.5 * right(s, d, w), "it divides by d_model, or by its root twice: "
          "want d_model**-0.5, once"),
         (lambda s, d, w: d**-0.5 * right(s, d, w) / 2, "`d_model ** -1 / 2` is half of 1/d_model, "
