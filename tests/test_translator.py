@@ -579,6 +579,13 @@ def test_a_translation_does_not_depend_on_its_neighbours(run: Path, beam: int) -
     assert [using.translate_lines(kept, [line], beam)[0] for line in lines] == together
 
 
+def test_a_sentence_beyond_the_model_is_refused(run: Path) -> None:
+    kept = using.load(run)
+    assert using.translate_lines(kept, ["the " * 40], 1) != [""]
+    with pytest.raises(Fault, match=r"^Line 2 has 41 words \(41 subwords\)"):
+        using.translate_lines(kept, ["the", "the " * 41], 1)
+
+
 def test_nothing_on_stdin(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
