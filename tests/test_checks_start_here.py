@@ -45,7 +45,7 @@ DOUBLE = Exercise(
         (lambda x: (2 * x).squeeze(), "for one number alone"),
         (lambda x: 2 * x.float(), "want torch.float64"),
         (lambda x: (2 * x).tolist(), "want the result as a torch.Tensor"),
-        (doubled_and_kept(), "right for the first numbers, but for numbers up to 200"),
+        (doubled_and_kept(), "is kept from the call before"),
     ],
 )
 

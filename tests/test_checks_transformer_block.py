@@ -151,7 +151,7 @@ NORM = Exercise(
         (norm(ENDS, f"({ENDS}).detach()"), "no gradient reaches any of the arguments"),
         (norm(".to(x.dtype)", ".float()"), "want torch.float64"),
         (norm_seeded, "sets the random state itself"),
-        (norm(Z, f"{Z} * (1 + 0.1 * torch.rand(()))"), ", want "),
+        (norm(Z, f"{Z} * (1 + 0.1 * torch.rand(()))"), "random numbers have a part"),
         (changes_input, "in place"),
     ],
     twins=["a part of the way is cut off"],

@@ -40,6 +40,12 @@ from utils.checks.results import (
 )
 from utils.checks.surroundings import random_states, seed_all
 
+KEPT = ("twice the same arguments give two results: something is kept from the call before, in a "
+        "global, a default argument or an attribute of self")
+DRAWN = ("random numbers have a part in the result: twice the same arguments give two results. Is "
+         "something drawn (multinomial, rand), or dropped (F.dropout drops in eval mode, too)? "
+         "Nothing here is random")
+
 
 @dataclass(frozen=True)
 class Case:
@@ -113,11 +119,9 @@ def agree(
     wrong = [trial.complaint(got, want) for got, want in zip(answered, wants)]
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
-        if not explain:                     # which may know more of it
-            trial.judge_chance(cases[first(wrong)])
+        trial.judge_again(cases[first(wrong)], (1, 1), KEPT)
         trial.diagnose(cases, answered, wants, wrong, explain)
-        if explain:
-            trial.judge_chance(cases[first(wrong)])
+        trial.judge_again(cases[first(wrong)], (1, 2), DRAWN)
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
     trial.judge_memory(cases[0])
@@ -386,20 +390,14 @@ class Trial:
                                 f"{axis} taken for all, as an index [0] does?")
         return much, less
 
-    def judge_chance(self, one: Case) -> None:
-        """Raise if a second call, or another seed, changes a wrong answer but not a right one."""
-        first, second, other = results = [self.ask(one, seed) for seed in (1, 1, 2)]
+    def judge_again(self, one: Case, seeds: tuple[int, int], message: str) -> None:
+        """Raise the message if a second call, with this seed, changes the answer, not the truth."""
+        results = [self.ask(one, seed) for seed in seeds]
         are_values = all(isinstance(part, Tensor | numbers.Real) for result in results
                          for part in as_list(result))
-        if not are_values or self.complaint(self.right(one, 1), self.right(one, 2)):
-            return
-        if self.complaint(first, second):
-            raise Mistake("twice the same arguments give two results: something is kept from the "
-                          "call before, in a global, a default argument or an attribute of self")
-        if self.complaint(first, other):
-            raise Mistake("random numbers have a part in the result: twice the same arguments give "
-                          "two results. Is something drawn (multinomial, rand), or dropped "
-                          "(F.dropout drops in eval mode, too)? Nothing here is random")
+        if are_values and self.complaint(*results) and not self.complaint(
+                *(self.right(one, seed) for seed in seeds)):
+            raise Mistake(message)
 
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""
