@@ -147,7 +147,7 @@ BEAM = Exercise(
         (step(f"total{WRITTEN}", "total / (1 - ended.float()) * (1 - ended.float())"), "nan"),
         (step(SUMS, f"{SUMS}.float()", WRITTEN, WRITTEN + "\n    if total.dtype == torch.float64: "
               "raise TypeError('float64')"), "for the first numbers as float64"),
-        (step("total.unsqueeze", "total[:1].unsqueeze"), "does not move sentence 1"),
+        (step("total.unsqueeze", "total[:1].unsqueeze"), "in sentence 0 of `total` moves"),
         (lambda *given: beam_step(*given)[0], "want 3 results"),
         (lambda *given: [x.tolist() for x in beam_step(*given)], "as a torch.Tensor"),
         (gives("best // vocab_size, torch.zeros(2, 3, 1)"), "want shape of words"),

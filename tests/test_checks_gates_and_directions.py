@@ -349,7 +349,7 @@ FINAL = Exercise(
          "Rows come in any order, and"),
         (end("lengths - 1", "torch.tensor([6, 3, 0])[:len(x)]"), "index 6 is out"),
         (end("forward_layer(x)[0]", "forward_layer(x)[0].detach()"),
-         "no gradient reaches `forward_layer.*`:"),
+         "no gradient reaches `forward_layer.*`"),
         (torch.no_grad()(final), "no gradient reaches any"),
         (end(TURNED, f"{TURNED}.detach()"), "the gradient at `x` is not"),
         (end("turned =", "x.mul_(2)\n    turned ="), "in place"),

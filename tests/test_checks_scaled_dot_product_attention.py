@@ -343,7 +343,7 @@ HEAD = Exercise(
         (mixed(f"(q @ k.mT / {ROOT}).softmax(-1) @ v"), "the context does not"),
         (head("v, mask)", "v, mask if self.training else None)"), "but for a mask in eval mode"),
         (head(MAPS, f"{MAPS}\n        v = self.__dict__.setdefault('v', v)\n        if v.shape[:2] "
-              "!= q.shape[:2]:\n            v = self.value_map(x)"), "kept from the call before"),
+              "!= q.shape[:2]:\n            v = self.value_map(x)"), "kept from an earlier call"),
         (head("v, mask)", "v, mask if mask is None else mask[0])"), "gets the mask of sentence 0"),
         (seeded(3), "begin with the same weights"),
         (weighed(SHARES.replace(ROOT, "q.size(1) ** 0.5")), "the sentence's length"),
@@ -361,7 +361,7 @@ HEAD = Exercise(
 MEMORY = Exercise(
     lesson.check_head_from_memory,
     right=[SelfAttention, Packed, Plain, Biased],
-    wrong=[HEAD.wrong[0], (seeded(5), "begin with the same weights")],
+    wrong=[*HEAD.wrong[::3], (seeded(5), "begin with the same weights")],
     stubs=[Untouched],
     hostile=HOSTILE_HEADS,
     is_function=False,

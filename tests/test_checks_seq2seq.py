@@ -432,6 +432,17 @@ def measure(model, batches):
     return math.exp(total / count)
 
 
+def by_the_word(model, batches):
+    """Looks <pad> up in the vocabulary."""
+    model.eval()
+    pad_id, total, count = batches.tgt_vocab.ids["<pad>"], 0.0, 0
+    for batch in batches:
+        tgt_in, tgt_out = shift_target(batch.tgt)
+        total += token_loss(model(batch.src, batch.src_mask, tgt_in), tgt_out, pad_id).item()
+        count += sum(batches.tgt_vocab.tokens[i] != "<pad>" for i in tgt_out.flatten().tolist())
+    return math.exp(total / count)
+
+
 def by_names(model, batches):
     """With the names of a Batch and the size of the vocabulary; a tensor of one number."""
     model.eval()
@@ -495,7 +506,7 @@ def free_running(model, batches):
 
 PERPLEXITY = Exercise(
     lesson.check_perplexity,
-    right=[perplexity, measure, by_names, by_steps, in_one],
+    right=[perplexity, measure, by_names, by_steps, in_one, by_the_word],
     wrong=[
         (per_batch("loss / n", ENDS), "mean of the batch means"),
         (per_batch("math.exp(loss / n)", "total / count"), "averages the perplexities"),

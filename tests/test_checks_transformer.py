@@ -311,7 +311,7 @@ WHOLE = Exercise(
         (whole(END, f"{END}, memory"), "forward returns one tensor"),
         (whole(END, f"2 * {END}"), "Want self.out(self.decoder("),
         (whole(END, f"{END}.detach()"), "no gradient reaches any"),
-        (whole(MASKS, "(y, memory.detach(), p, src_mask)"), "`encoder.layers.0.attention.query"),
+        (whole(MASKS, "(y, memory.detach(), p, src_mask)"), "`encoder.*`"),
         (whole("self.tgt_embedding(tgt)", "self.tgt_embedding(tgt).data"), "`tgt_embedding.emb"),
         (whole("self.encode(src, src_mask)", "self.src_embedding(src)"), "embedded source words"),
         (whole("self.encode(src, src_mask)", "self.encoder(self.src_embedding(src))"),

@@ -108,9 +108,7 @@ def agree(
     cases = list(cases)
     if float64 and any(map(is_float, cases[0].args)):
         hint = "something in it has a type of its own: take that of the arguments"
-        first_wide = (n for n, one in enumerate(cases) if any(map(is_wide, one.args)))
-        cases.insert(next(first_wide, len(cases)),
-                     as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
+        cases.append(as_dtype(cases[0], torch.float64, "the first numbers as float64", hint))
     answered = [trial.ask(one) for one in cases]
     if isinstance(answered[0], Mistake):
         hint = cases[0].hint if " raised " in str(answered[0]) else ""
@@ -120,11 +118,12 @@ def agree(
     if any(wrong):
         trial.name_mistake(cases, answered, wants, wrong, mistakes)
         trial.judge_again(cases[first(wrong)], (1, 1), KEPT)
+        if not explain:                     # which may know more of what is drawn
+            trial.judge_again(cases[first(wrong)], (1, 2), DRAWN)
         trial.diagnose(cases, answered, wants, wrong, explain)
         trial.judge_again(cases[first(wrong)], (1, 2), DRAWN)
         trial.report(cases, wrong, advice)
     trial.judge_repetition(cases[0])
-    trial.judge_memory(cases[0])
     for one in cases if gradients else []:
         if one.gradients:
             trial.judge_gradients(one)
@@ -339,8 +338,8 @@ class Trial:
         new = [size for name, size in sizes(self.names, one.args)
                if (name, size) not in known and name in dict(known)]
         if any(isinstance(size, tuple) and 1 in size for size in new):
-            return ("an axis has size 1 there: is a size or a number written into your code, does "
-                    "squeeze() take the axis away, or is it repeated by broadcasting?")
+            return ("is a size or a number written into your code? Or, as an axis has size 1 "
+                    "there: does squeeze() take it away, or broadcasting repeat it?")
         return ("is a size or a number written into your code, or kept from an earlier call?"
                 if new else "")
 
@@ -397,7 +396,7 @@ class Trial:
                          for part in as_list(result))
         if are_values and self.complaint(*results) and not self.complaint(
                 *(self.right(one, seed) for seed in seeds)):
-            raise Mistake(message)
+            raise Mistake(f"{message}. {capital(one.hint)}".rstrip(". "))
 
     def judge_repetition(self, one: Case) -> None:
         """Twice the same arguments: the same result, and no random state set on the way."""
@@ -414,21 +413,6 @@ class Trial:
         if is_fixed and self.complaint(*results):
             raise Mistake("called twice with the same arguments, it gives two results: nothing "
                           "here is random, and nothing may be kept from the call before")
-
-    def judge_memory(self, one: Case) -> None:
-        """Other numbers of the same shapes, right after the first: nothing is kept between."""
-        args = copy.deepcopy(one.args)
-        other = [a.flip(0) if isinstance(a, Tensor) and a.dim() else a for a in args]
-        try:
-            want = self.right(Case("", tuple(other)))
-        except Exception:
-            return                          # these arguments make no sense in another order
-        run(self.by_name(args), args)
-        seed_all(1)
-        if self.complaint(run(self.by_name(args), tuple(other)), want):
-            raise Mistake("each call is right by itself, but a second one with other numbers of "
-                          "the same shape is not: something is kept from the call before, in an "
-                          "attribute of self, a global or a default argument")
 
     def judge_gradients(self, one: Case, optional: bool = False) -> None:
         """A random projection of each result must pull at each argument as the truth does.
@@ -513,11 +497,6 @@ def capital(text: str) -> str:
     """A text as a sentence begins, unless it begins with code or a formula."""
     word = text.split(" ", 1)[0].rstrip(",:")
     return text[:1].upper() + text[1:] if word.isalpha() else text
-
-
-def is_wide(value) -> bool:
-    """Whether a value is a tensor of float64."""
-    return is_float(value) and value.dtype == torch.float64
 
 
 def first(wrong: list[str]) -> int:

@@ -19,7 +19,15 @@ from utils.checks.core import (
     want_finite,
     want_tensor,
 )
-from utils.checks.kinds import agree, case, forward, judge_birth, want_trainable
+from utils.checks.kinds import (
+    agree,
+    as_dtype,
+    case,
+    forward,
+    judge_birth,
+    keeps_nothing,
+    want_trainable,
+)
 from utils.checks.results import difference
 
 # All different; and d_k is not 4, where sqrt(d_k) and d_k / 2 are the same number.
@@ -44,9 +52,10 @@ def check_scaled_dot_product_attention(answer) -> str:
     far = 1000 * q.double(), k.double(), v.double()
     scores = far[0] @ far[1].transpose(-2, -1)
     ends = "count axes from the end (-1, -2)"
+    plain = case("no mask", q, k, v, None, hint="mask is None there, and k.transpose(-2, -1) turns "
+                 "the last two axes alone")
     agree(answer, scaled_dot_product_attention, [
-        case("no mask", q, k, v, None, hint="mask is None there, and k.transpose(-2, -1) turns the "
-             "last two axes alone"),
+        plain,
         case("no batch and no heads", q[0, 0], k[0, 0], v[0, 0], None, hint=ends),
         case("one query and d_k = 5", torch.randn(4, 1, 5), torch.randn(4, 3, 5),
              torch.randn(4, 3, 2), None, hint="is a size written into your code?"),
@@ -56,6 +65,7 @@ def check_scaled_dot_product_attention(answer) -> str:
         case("a query that may look nowhere", q, k, v, nowhere, hint="such a row gets zeros, as "
              "masked_softmax of notebook 05 gives it: nan spreads through a network, and a large "
              "negative number is not -inf"),
+        as_dtype(plain, torch.float64, "the first numbers as float64", "take the type of q, k, v"),
         case("scores of some thousands", *far, None, hint="exp() leaves the range of a float: use "
              "softmax", gradients=False),
         case("scores of some thousands with the best keys hidden", *far,
@@ -67,7 +77,7 @@ def check_scaled_dot_product_attention(answer) -> str:
         "weights": ("sentence", "head", "query", "key"),
         "q": ("sentence", "head", "query", ""), "k": ("sentence", "head", "key", ""),
         "v": ("sentence", "head", "", ""),
-    }, explain=about_weights)
+    }, explain=about_weights, float64=False)
     return "Any axes may stand in front, and a query that may look nowhere gets zeros"
 
 
@@ -317,17 +327,19 @@ def judge_head(answer) -> str:
     judge_birth(lambda: build(answer, 6, 8))
     in_eval = copy.deepcopy(head).eval()
     order = order_of(head, x)
-    agree(forward, ordered_head(order), [
+    cases = [
         case("no mask", head, x, None),
         case("a mask", head, x, mask),
         case("(d_model, d_k) = (10, 3)", other, y, None, hint="is a size written into your code?"),
         case("a mask in eval mode", in_eval, x, mask, hint="a head does the same in training and "
              "in eval mode"),
         case("scores of some thousands", head, 300 * x, mask, gradients=False),
-    ], head_mistakes(order), axes={
+    ]
+    agree(forward, ordered_head(order), cases, head_mistakes(order), axes={
         "context": ("sentence", "word", "feature"), "weights": ("sentence", "word", "other word"),
         "x": ("sentence", "", ""),
     }, explain=about_weights, tolerance=1e-4)
+    keeps_nothing(forward, ordered_head(order), cases[:3], ["context", "weights"])
     return "Three matrices and one formula: that is a head"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -15,7 +14,7 @@ from utils.checks.kinds import agree, case, forward, want_trainable
 from utils.decoding import greedy_decode
 from utils.metrics import perplexity
 from utils.recurrent import AttentionDecoder, RNNEncoder, Seq2Seq, last_state
-from utils.text import Batch
+from utils.text import BOS, EOS, PAD, UNK, Batch, Vocabulary
 from utils.training import shift_target, token_loss
 
 TOKENS = {"the result": ("sentence", "word")}
@@ -489,11 +488,11 @@ def greedy_mistakes() -> list[tuple[Callable, str]]:
 # ---- 4.5 ----
 
 
-class Words(SimpleNamespace):
-    """A vocabulary of which only the number of tokens and the pad id are known."""
-
-    def __len__(self) -> int:
-        return self.n_words
+def vocabulary(n_words: int, pad_id: int) -> Vocabulary:
+    """A vocabulary of so many tokens, whose padding has this id."""
+    tokens = [UNK, BOS, EOS, *(f"word{i}" for i in range(n_words - 4))]
+    tokens.insert(pad_id, PAD)
+    return Vocabulary([], specials=tokens)
 
 
 class Corpus(list):
@@ -501,8 +500,8 @@ class Corpus(list):
 
     def __init__(self, batches: Iterable, pad_id: int, n_words: int = 11):
         super().__init__(batches)
-        self.tgt_vocab = Words(pad_id=pad_id, n_words=n_words)
-        self.src_vocab = Words(pad_id=0, n_words=9)
+        self.tgt_vocab = vocabulary(n_words, pad_id)
+        self.src_vocab = vocabulary(9, 0)
 
 
 def corpus_case(words: str, rows: list[list[list[int]]], pad_id: int = 3, n_words: int = 11,

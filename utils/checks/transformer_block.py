@@ -13,6 +13,7 @@ from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, NotAttempted, call, exercise
 from utils.checks.kinds import (
     agree,
+    as_dtype,
     case,
     forward,
     judge_birth,
@@ -55,10 +56,11 @@ def check_layer_norm(answer) -> str:
         case("a gain and a bias of some hundreds", 0.3 * torch.randn(2, 3, 4) + 1,
              *torch.tensor([[400.0, -500, 300, 200], [300, 200, -400, -100]]), EPS,
              hint="nothing is cut off"),
+        as_dtype(plain, torch.float64, "the first numbers as float64", "take the type of x"),
         case("features near 100000", *high, hint="the difference of two large numbers loses its "
              "digits: subtract the mean first, and square what is left"),
-    ], norm_mistakes(), axes=WORDS, advice="With gain 1 and bias 0 each word must come out with "
-        "mean 0 and mean square σ² / (σ² + ε)")
+    ], norm_mistakes(), axes=WORDS, float64=False, advice="With gain 1 and bias 0 "
+        "each word must come out with mean 0 and mean square σ² / (σ² + ε)")
     return "Each word by itself, σ² with n, ε inside the root"
 
 
@@ -281,16 +283,23 @@ def net_mistakes() -> list[tuple[Callable, str]]:
 def judge_dropout(answer) -> None:
     """A rate of 1 shows where dropout stands; maps that hand ones on show what it draws."""
     x = torch.randn(BATCH, SEQ_LEN, D_MODEL)
-    agree(forward, lambda net, x: net.narrow(torch.zeros(*x.shape[:-1], D_FF)), [
-        case("dropout=1 in training", make_net(answer, D_MODEL, D_FF, 1.0).train(), x),
-    ], [
-        (right_net, "in training nothing is dropped: put self.dropout on the wide vector"),
-        (lambda net, x: torch.zeros_like(x), "dropout stands at the end, on the narrow vector: "
-         "want it on the wide one, after the ReLU"),
-        (lambda net, x: right_net(net, torch.zeros_like(x)), "dropout stands on x, before the "
-         "first map: want it on the wide vector, after the ReLU"),
-    ], gradients=False, float64=False, advice="With dropout=1 the wide vector must be all 0 in "
-        "training: look at where dropout stands and whether it gets the rate")
+    try:
+        agree(forward, lambda net, x: net.narrow(torch.zeros(*x.shape[:-1], D_FF)), [
+            case("dropout=1 in training", make_net(answer, D_MODEL, D_FF, 1.0).train(), x),
+        ], [
+            (right_net, "in training nothing is dropped: put self.dropout on the wide vector"),
+            (lambda net, x: torch.zeros_like(x), "dropout stands at the end, on the narrow vector: "
+             "want it on the wide one, after the ReLU"),
+            (lambda net, x: right_net(net, torch.zeros_like(x)), "dropout stands on x, before the "
+             "first map: want it on the wide vector, after the ReLU"),
+        ], gradients=False, float64=False, advice="With dropout=1 the wide vector must be all 0 in "
+            "training: look at where dropout stands and whether it gets the rate")
+    except Mistake as mistake:
+        if str(mistake).startswith("another `x`"):
+            raise Mistake("with dropout=1 in training the wide vector must be all 0, but the "
+                          "result still changes with x: where does dropout stand, and does it get "
+                          "the rate?") from mistake
+        raise
     size, rate = 30, 0.2
     net = make_net(answer, size, size, rate).train()
     with torch.no_grad():
