@@ -35,7 +35,7 @@ from utils.translator.training import LAST, MODEL, Settings, Training, backward
 NOUNS = [("dog", "Hund"), ("cat", "Katze"), ("house", "Haus"), ("tree", "Baum"), ("man", "Mann")]
 VERBS = [("sees", "sieht"), ("buys", "kauft"), ("finds", "findet")]
 SIZES = dict(batch_tokens=120, vocab_size=90, d_model=16, heads=2, layers=1, d_ff=32, longest=40,
-             dropout=0.1, warmup=5, average=2, epochs=3)
+             dropout=0.1, warmup=5, average=2, epochs=3, rate=5e-3, precision="float32")
 
 
 def sentences(n: int, seed: int) -> list[tuple[str, str]]:
@@ -162,8 +162,9 @@ def test_each_step_uses_its_rate(corpus: Path, tmp_path: Path) -> None:
     training = Training(Settings("en-de", str(corpus), **SIZES), tmp_path / "x", World())
     training.begin()
     seen = []
-    for rows in training.batches(0)[:6]:
-        training.step(training.model, rows)
+    data, batches = training.epoch(0)
+    for rows in batches[:6]:
+        training.step(training.loss, data, rows)
         seen.append(training.adam.param_groups[0]["lr"])
     assert seen == [rate_at(step, 5e-3, 5, training.n_steps) for step in range(1, 7)]
 
@@ -468,10 +469,10 @@ def gradients(corpus: str, folder: str, environment: dict[str, str]) -> None:
         training = Training(settings, Path(folder), world)
         train = settings.source.pairs("train")
         training._prepare(train, Subwords.of_text(first_subwords(Path(corpus))))
-        model = world.wrap(training.model)
-        for name, rows in (("many", training.batches(0)[0] + training.batches(0)[1]), ("one", [5])):
+        loss_of, (data, batches) = world.wrap(training.loss), training.epoch(0)
+        for name, rows in (("many", batches[0] + batches[1]), ("one", [5])):
             training.adam.zero_grad()
-            part = backward(model, training.train_rows, rows, world, 0.1)
+            part = backward(loss_of, data, rows, world)
             found = {k: p.grad.clone() for k, p in training.model.named_parameters()}
             found["loss"] = world.total(part)
             save_file(found, Path(folder) / f"{name}-{world.rank}-of-{world.size}.safetensors")

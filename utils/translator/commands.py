@@ -12,6 +12,7 @@ import torch
 from utils.corpora import CorpusUnavailable
 from utils.translator import checkpoint, using
 from utils.translator.data import PAIRS, SPLITS, Source
+from utils.translator.fast import PRECISIONS
 from utils.translator.faults import Fault
 from utils.translator.processes import device_of, joined
 from utils.translator.training import LAST, MODEL, Settings, Training
@@ -36,13 +37,15 @@ HELP = {
     "layers": "layers of the encoder, and of the decoder",
     "d_ff": "width inside the feed-forward nets",
     "longest": "subwords of the longest sentence that is read or written",
-    "dropout": "share of numbers that are dropped in training",
+    "dropout": "share of numbers that are dropped in training, in steps of 1/256",
+    "bpe_dropout": "share of the joins of subwords that are passed over in training",
     "smoothing": "share of the truth that goes to other tokens",
     "rate": "highest learning rate",
     "warmup": "steps until the highest rate; from there it falls in a line",
     "clip": "largest norm of the gradients",
     "average": "the model is the mean of so many last epochs",
     "seed": "draws the first weights, the order of the sentences and the dropout",
+    "precision": "of the products: auto takes bfloat16 where this machine is faster in it",
 }
 
 
@@ -65,9 +68,12 @@ def number(kind: type, low: float, high: float = float("inf")) -> Callable[[str]
 
 LIMITS = {
     "vocab_size": number(int, 5), "longest": number(int, 2, 100_000), "seed": number(int, 0),
-    "dropout": number(float, 0, 1), "smoothing": number(float, 0, 1),
+    "dropout": number(float, 0, 0.99), "bpe_dropout": number(float, 0, 1),
+    "smoothing": number(float, 0, 1),
     "rate": number(float, 1e-12), "clip": number(float, 1e-12),
 }
+
+TEXTS = {"data": {"metavar": "FOLDER"}, "precision": {"choices": ("auto", *PRECISIONS)}}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,11 +94,11 @@ def parser() -> argparse.ArgumentParser:
     for field in fields(Settings):
         if field.name == "pair":
             continue
-        kind = LIMITS.get(field.name, number(int, 1)) if field.name != "data" else str
+        kind = LIMITS.get(field.name, number(int, 1))
         usual = f" ({field.default})" if field.default not in (None, MISSING) else ""
         train.add_argument(
-            f"--{field.name.replace('_', '-')}", type=kind, default=argparse.SUPPRESS,
-            metavar="FOLDER" if kind is str else "N", help=HELP[field.name] + usual,
+            f"--{field.name.replace('_', '-')}", default=argparse.SUPPRESS,
+            help=HELP[field.name] + usual, **TEXTS.get(field.name, {"type": kind, "metavar": "N"}),
         )
     train.add_argument("--minutes", type=number(float, 0), default=3.0, metavar="N",
                        help="a checkpoint at least so often (3); after each epoch comes one too")
@@ -137,6 +143,8 @@ def do_train(given: argparse.Namespace) -> int:
             settings = using.settings_of(checkpoint.read(last)[1], last)
             settings = replace(settings, data=explicit.get("data", settings.data))
             for name, value in explicit.items():
+                if name == "precision" and value == "auto":
+                    continue
                 if getattr(settings, name) != value:
                     raise Fault(
                         f"{given.folder} was begun with {name.replace('_', '-')} "

@@ -1,11 +1,16 @@
 """From the sentences of a corpus to batches of subwords."""
 
+import base64
+import bisect
 import json
 import random
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -158,11 +163,20 @@ class Subwords:
             vocab_size=vocab_size, special_tokens=list(SPECIALS), show_progress=False
         )
         tokenizer.train_from_iterator(sentences, trainer)
-        return cls.of_text(tokenizer.to_str())
+        return cls.of_json(tokenizer.to_str())
 
     @classmethod
     def of_text(cls, text: str) -> "Subwords":
-        """Return the subwords that a text (json) describes. Raises ValueError for another text.
+        """Return the subwords that to_text has written. Raises ValueError for another text."""
+        try:
+            content = zlib.decompress(base64.b85decode(text)).decode()
+        except (ValueError, zlib.error) as error:
+            raise ValueError(f"these are no subwords: {error}") from error
+        return cls.of_json(content)
+
+    @classmethod
+    def of_json(cls, text: str) -> "Subwords":
+        """Return the subwords that json of `tokenizers` describes. Raises ValueError for others.
 
         A sentence may hold the letters <pad>: there they are letters, not padding.
         """
@@ -176,8 +190,12 @@ class Subwords:
         return cls(tokenizer)
 
     def to_text(self) -> str:
-        """Return a text from which of_text makes the same subwords."""
-        return self.tokenizer.to_str()
+        """Return a text from which of_text makes the same subwords: json, pressed together."""
+        return base64.b85encode(zlib.compress(self.tokenizer.to_str().encode(), 9)).decode()
+
+    def pieces(self, sentence: str) -> list[str]:
+        """Return the words and signs of a sentence, across which no subword is joined."""
+        return [piece for piece, _ in self.tokenizer.pre_tokenizer.pre_tokenize_str(sentence)]
 
     def encode(self, sentence: str) -> list[int]:
         """Return the numbers of the subwords of a sentence."""
@@ -194,6 +212,18 @@ class Subwords:
         return self.tokenizer.decode(kept).strip()
 
 
+def cut_by_tokens(widths: Sequence[int], batch_tokens: int) -> list[int]:
+    """Return where batches begin, and the end: rows times width are batch_tokens at most.
+
+    widths: of rows in order, the narrowest first. A row that is too wide is alone.
+    """
+    cuts = [0]
+    for row, width in enumerate(widths):
+        if row > cuts[-1] and (row + 1 - cuts[-1]) * width > batch_tokens:
+            cuts.append(row)
+    return [*cuts, len(widths)]
+
+
 class Rows:
     """Sentence pairs as numbers of subwords, and the batches that they make.
 
@@ -203,12 +233,14 @@ class Rows:
 
     def __init__(self, pairs: Iterable[tuple[str, str]], subwords: Subwords, longest: int):
         self.subwords, self.src, self.tgt, self.left_out = subwords, [], [], 0
-        for src, tgt in pairs:
-            src = subwords.encode(src)
-            tgt = [subwords.bos_id, *subwords.encode(tgt), subwords.eos_id]
+        self.pieces: list[tuple[list[str], list[str]]] = []
+        for pair in pairs:
+            src = subwords.encode(pair[0])
+            tgt = [subwords.bos_id, *subwords.encode(pair[1]), subwords.eos_id]
             if src and len(tgt) > 2 and max(len(src), len(tgt) - 1) <= longest:
                 self.src.append(src)
                 self.tgt.append(tgt)
+                self.pieces.append(tuple(map(subwords.pieces, pair)))
             else:
                 self.left_out += 1
 
@@ -223,22 +255,34 @@ class Rows:
         """Return how many target tokens are predicted in these rows."""
         return sum(len(self.tgt[row]) - 1 for row in rows)
 
-    def epoch(self, batch_tokens: int, seed: str) -> Iterator[list[int]]:
+    def epoch(self, batch_tokens: int, seed: str, n_batches: int | None = None) -> list[list[int]]:
         """Group all rows by length, in an order that the seed fixes.
 
         A batch of n rows, the widest with w places, holds n * w of them: batch_tokens at most.
+        n_batches: with it, so many batches are made, with as few places each as that allows
         """
         order = list(range(len(self)))
         rng = random.Random(seed)
         rng.shuffle(order)
         order.sort(key=lambda row: (self.width(row), len(self.tgt[row])))
-        batches = [[]]
-        for row in order:
-            if batches[-1] and (len(batches[-1]) + 1) * self.width(row) > batch_tokens:
-                batches.append([])
-            batches[-1].append(row)
+        widths = [self.width(row) for row in order]
+        if n_batches is not None:
+            limits = range(widths[-1], len(widths) * widths[-1] + 1)
+            fits = partial(self._few_enough, widths, n_batches)
+            batch_tokens = limits[bisect.bisect_left(limits, True, key=fits)]
+        cuts = cut_by_tokens(widths, batch_tokens)
+        batches = [order[start:end] for start, end in pairwise(cuts)]
+        while n_batches is not None and len(batches) < n_batches:
+            most = max(range(len(batches)), key=lambda n: len(batches[n]))
+            whole = batches.pop(most)
+            batches += [whole[::2], whole[1::2]]
         rng.shuffle(batches)
-        yield from batches
+        return batches
+
+    @staticmethod
+    def _few_enough(widths: list[int], n_batches: int, batch_tokens: int) -> bool:
+        """Tell whether batches of so many places are few enough."""
+        return len(cut_by_tokens(widths, batch_tokens)) - 1 <= n_batches
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Turn rows into tensors."""

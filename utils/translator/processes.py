@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -38,7 +38,7 @@ class World:
         """Return a model whose gradients are the means over all processes."""
         if not dist.is_initialized():
             return model
-        return DistributedDataParallel(model)
+        return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
     def total(self, value: Tensor) -> Tensor:
         """Return a value summed over all processes."""
@@ -53,11 +53,9 @@ class World:
         total = self.total(torch.tensor(bits, device=self.device))
         return bool(((total == 0) | (total == self.size)).all())
 
-    def precision(self):
-        """Return a context that computes in bfloat16 where the GPU can, in float32 elsewhere."""
-        if self.device.startswith("cuda") and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
+    def all_say(self, yes: bool) -> bool:
+        """Tell whether every process says yes."""
+        return self.total(torch.tensor(int(yes), device=self.device)).item() == self.size
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import math
 import time
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from utils.training import shift_target
 from utils.translator import checkpoint
+from utils.translator.cuts import Cuts
 from utils.translator.data import Rows, Source, Subwords, fingerprint, to
+from utils.translator.fast import TrainingLoss, fastest_precision
 from utils.translator.faults import Fault, told
-from utils.translator.model import SharedTransformer, n_parameters, rate_at, smoothed_loss
+from utils.translator.model import SharedTransformer, n_parameters, rate_at
 from utils.translator.processes import World
 
 LAST, MODEL = "last.safetensors", "model.safetensors"
@@ -30,19 +32,21 @@ class Settings:
     data: str | None = None
     epochs: int = 30
     batch_tokens: int = 4096
-    vocab_size: int = 12000
+    vocab_size: int = 11000
     d_model: int = 128
     heads: int = 4
     layers: int = 4
     d_ff: int = 256
     longest: int = 256
-    dropout: float = 0.15
+    dropout: float = 0.2
+    bpe_dropout: float = 0.05
     smoothing: float = 0.1
-    rate: float = 5e-3
+    rate: float = 8e-3
     warmup: int = 1000
     clip: float = 1.0
     average: int = 8
     seed: int = 0
+    precision: str = "auto"
 
     @property
     def source(self) -> Source:
@@ -65,23 +69,19 @@ def seed_of(*parts: object) -> int:
     return int.from_bytes(sha256(repr(parts).encode()).digest()[:8], "big") >> 1
 
 
-def backward(
-    model: nn.Module, data: Rows, rows: list[int], world: World, smoothing: float
-) -> Tensor:
+def backward(loss: nn.Module, data: Rows, rows: list[int], world: World) -> Tensor:
     """Add the gradients of a batch that all processes share; each computes its part of the rows.
 
+    loss: a TrainingLoss, as the engine has wrapped it
     Returns the part's share of the loss: the sum over all processes is the loss of the batch, in
     nats a target token. The mean that the engine takes of the gradients is made up for.
     """
     own = rows[world.rank :: world.size]
     src, src_mask, tgt = to(data.batch(own or rows[:1]), world.device)
-    tgt_in, tgt_out = shift_target(tgt)
-    with world.precision():
-        logits = model(src, src_mask, tgt_in)
-    loss = smoothed_loss(logits, tgt_out, data.subwords.pad_id, smoothing) / data.n_tokens(rows)
-    loss = loss if own else 0 * loss
-    (world.size * loss).backward()
-    return loss.detach()
+    part = loss(src, src_mask, *shift_target(tgt)) / data.n_tokens(rows)
+    part = part if own else 0 * part
+    (world.size * part).backward()
+    return part.detach()
 
 
 class Training:
@@ -93,6 +93,10 @@ class Training:
 
     def begin(self) -> None:
         """Read the sentences, learn the subwords, draw the first weights, write all that."""
+        if self.settings.precision == "auto":
+            choice = self.world.all_say(fastest_precision(self.world.device) == "bfloat16")
+            precision = "bfloat16" if choice else "float32"
+            self.settings = replace(self.settings, precision=precision)
         train = self.settings.source.pairs("train")
         sentences = (side for pair in train for side in pair)
         self._prepare(train, Subwords.learn(sentences, self.settings.vocab_size))
@@ -135,7 +139,9 @@ class Training:
         self.valid_rows = Rows(settings.source.pairs("valid"), subwords, longest)
         if not len(self.train_rows) or not len(self.valid_rows):
             raise Fault(f"{settings.source.name} has no sentence pair to train on or to check on.")
-        self.per_epoch = len(self.batches(0))
+        seed = f"{settings.seed} 0"
+        self.per_epoch = len(self.train_rows.epoch(settings.batch_tokens, seed))
+        self.cuts = Cuts(subwords, settings.bpe_dropout, settings.seed)
         self.n_steps = self.per_epoch * settings.epochs
         if settings.warmup > self.n_steps:
             raise Fault(
@@ -144,18 +150,25 @@ class Training:
             )
         torch.manual_seed(seed_of(settings.seed, "weights"))
         self.model = settings.model(len(subwords)).to(self.world.device)
+        self.loss = TrainingLoss(
+            self.model, subwords.pad_id, settings.smoothing, settings.precision
+        )
         self.adam = torch.optim.Adam(
             self.model.parameters(), lr=settings.rate, betas=(0.9, 0.98), fused=True
         )
 
-    def batches(self, epoch: int) -> list[list[int]]:
-        """Return the batches of an epoch: the same ones for each number of processes."""
-        seed = f"{self.settings.seed} {epoch}"
-        return list(self.train_rows.epoch(self.settings.batch_tokens, seed))
+    def epoch(self, epoch: int) -> tuple[Rows, list[list[int]]]:
+        """Return the rows and the batches of an epoch: the same for each number of processes."""
+        settings, rows = self.settings, self.train_rows
+        seed = f"{settings.seed} {epoch}"
+        if not settings.bpe_dropout:
+            return rows, rows.epoch(settings.batch_tokens, seed)
+        rows = self.cuts.varied(rows, min(settings.longest, settings.batch_tokens), seed)
+        return rows, rows.epoch(settings.batch_tokens, seed, self.per_epoch)
 
     def run(self, minutes: float) -> None:
         """Train to the end. A checkpoint comes every so many minutes and after each epoch."""
-        model, saved = self.world.wrap(self.model), time.monotonic()
+        loss_of, saved = self.world.wrap(self.loss), time.monotonic()
         finished = self.place["step"] == self.n_steps and (self.folder / MODEL).exists()
         begun = time.monotonic() - self.place["seconds"]
         with tqdm(
@@ -164,8 +177,9 @@ class Training:
         ) as bar:
             while self.place["step"] < self.n_steps:
                 epoch, first = divmod(self.place["step"], self.per_epoch)
-                for rows in self.batches(epoch)[first:]:
-                    loss = self.step(model, rows)
+                data, batches = self.epoch(epoch)
+                for rows in batches[first:]:
+                    loss = self.step(loss_of, data, rows)
                     self.place["seconds"] = time.monotonic() - begun
                     bar.set_postfix(epoch=epoch + 1, loss=f"{loss:.3f}", refresh=False)
                     bar.update()
@@ -180,16 +194,16 @@ class Training:
         if self.world.speaks and not finished:
             self.finish()
 
-    def step(self, model: nn.Module, rows: list[int]) -> float:
+    def step(self, loss_of: nn.Module, data: Rows, rows: list[int]) -> float:
         """Take one step; all chance in it comes from the seed and the step's number.
 
         Raises Fault for a loss that is not finite, before the weights have changed.
         """
         step, settings = self.place["step"] + 1, self.settings
         torch.manual_seed(seed_of(settings.seed, "step", step, self.world.rank))
-        model.train()
+        loss_of.train()
         self.adam.zero_grad()
-        part = backward(model, self.train_rows, rows, self.world, settings.smoothing)
+        part = backward(loss_of, data, rows, self.world)
         loss = self.world.total(part).item()
         if not math.isfinite(loss):
             raise Fault(
@@ -207,14 +221,13 @@ class Training:
     @torch.no_grad()
     def valid_loss(self) -> float:
         """Return the loss on the validation part, unsmoothed, in nats a target token."""
-        self.model.eval()
+        pad_id, precision = self.subwords.pad_id, self.settings.precision
+        loss_of = TrainingLoss(self.model, pad_id, 0.0, precision).eval()
         total = torch.zeros((), device=self.world.device)
-        batches = list(self.valid_rows.epoch(self.settings.batch_tokens, "valid"))
+        batches = self.valid_rows.epoch(self.settings.batch_tokens, "valid")
         for rows in batches[self.world.rank :: self.world.size]:
             src, src_mask, tgt = to(self.valid_rows.batch(rows), self.world.device)
-            tgt_in, tgt_out = shift_target(tgt)
-            logits = self.model(src, src_mask, tgt_in)
-            total += smoothed_loss(logits, tgt_out, self.subwords.pad_id, 0.0)
+            total += loss_of(src, src_mask, *shift_target(tgt))
         n_tokens = self.valid_rows.n_tokens(range(len(self.valid_rows)))
         return self.world.total(total).item() / n_tokens
 
