@@ -607,6 +607,22 @@ def test_a_line_that_cannot_be_translated_costs_only_itself(
     assert len(err) == 2
 
 
+def test_a_length_penalty_makes_sentences_longer(run: Path) -> None:
+    kept = using.load(run)
+    lines = [src for src, _ in sentences(8, 7)]
+    short, long = (
+        sum(map(len, using.translate_lines(kept, lines, 3, penalty=penalty)))
+        for penalty in (0.0, 10.0)
+    )
+    assert short < long
+
+
+def test_an_impossible_length_penalty_is_refused(run: Path, capsys) -> None:
+    with pytest.raises(SystemExit):
+        commands.main(["translate", str(run), "a", "--length-penalty", "11"])
+    assert "from 0 and below 10, got '11'" in capsys.readouterr().err
+
+
 def test_beam_search_and_greedy_are_scored(
     run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,8 @@ def parser() -> argparse.ArgumentParser:
     for command in (evaluate, translate):
         command.add_argument("--beam", type=number(int, 1), metavar="N", default=5,
                              help="beginnings that are followed at once (5); 1 is greedy")
+        command.add_argument("--length-penalty", type=number(float, 0, 10), metavar="N",
+                             default=1.0, help="above 1, longer sentences win more often (1)")
     for command in (train, evaluate, translate):
         command.add_argument("--threads", type=number(int, 1), metavar="N",
                              help="CPU threads of each process; torch chooses by default")
@@ -184,7 +186,8 @@ def do_evaluate(given: argparse.Namespace) -> int:
     kept = using.load(given.model, device_of(given.device))
     source = Source(kept.settings.pair, given.data or kept.settings.data)
     beams = sorted({1, given.beam})
-    for line in using.evaluate(kept, source, given.split, beams, sys.stderr.isatty()):
+    show, penalty = sys.stderr.isatty(), given.length_penalty
+    for line in using.evaluate(kept, source, given.split, beams, show, penalty):
         print(line)
     return 0
 
@@ -206,7 +209,8 @@ def do_translate(given: argparse.Namespace) -> int:
         if using.too_long(kept, line):
             faults.append(f"Line {row + 1} {using.words_too_long(kept, line)}")
             lines[row] = ""
-    for sentence in using.translate_lines(kept, lines, given.beam, sys.stderr.isatty()):
+    show, penalty = sys.stderr.isatty(), given.length_penalty
+    for sentence in using.translate_lines(kept, lines, given.beam, show, penalty):
         print(sentence)
     sys.stdout.flush()
     for fault in faults:

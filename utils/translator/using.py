@@ -59,12 +59,19 @@ def load(place: Path, device: str = "cpu") -> Kept:
     return Kept(path, model.to(device).eval(), subwords, settings, facts)
 
 
-def decoder_of(beam: int) -> Callable:
-    """Return how to write: greedy for a beam of 1, else beam search."""
-    return greedy_decode if beam == 1 else partial(beam_search, beam_size=beam)
+def decoder_of(beam: int, penalty: float = 1.0) -> Callable:
+    """Return how to write: greedy for a beam of 1, else beam search.
+
+    penalty: the length_penalty of `beam_search`; above 1, longer sentences win more often
+    """
+    if beam == 1:
+        return greedy_decode
+    return partial(beam_search, beam_size=beam, length_penalty=penalty)
 
 
-def translate_lines(kept: Kept, lines: Sequence[str], beam: int, show: bool = False) -> list[str]:
+def translate_lines(
+    kept: Kept, lines: Sequence[str], beam: int, show: bool = False, penalty: float = 1.0
+) -> list[str]:
     """Translate sentences, long ones beside long ones; an empty one stays empty.
 
     How long a translation may become follows from its sentence alone, so that the others in the
@@ -86,7 +93,7 @@ def translate_lines(kept: Kept, lines: Sequence[str], beam: int, show: bool = Fa
             for chosen in (rows[n : n + AT_ONCE] for n in range(0, len(rows), AT_ONCE)):
                 written = translate(
                     kept.model, [lines[row] for row in chosen], kept.subwords, kept.subwords,
-                    decoder_of(beam), most, AT_ONCE,
+                    decoder_of(beam, penalty), most, AT_ONCE,
                 )
                 for row, sentence in zip(chosen, written):
                     results[row] = sentence
@@ -128,7 +135,9 @@ def bleu_line(
     return f"BLEU {score.score:.1f}{around}   {metric.get_signature()}"
 
 
-def evaluate(kept: Kept, source: Source, split: str, beams: Sequence[int], show: bool) -> list[str]:
+def evaluate(
+    kept: Kept, source: Source, split: str, beams: Sequence[int], show: bool, penalty: float = 1.0
+) -> list[str]:
     """Return the lines of a report: BLEU of each beam, and what of the test part is known."""
     train, pairs = source.pairs("train"), source.pairs(split)
     fits = [pair for pair in pairs if pair[0].strip() and not too_long(kept, pair[0])]
@@ -146,7 +155,7 @@ def evaluate(kept: Kept, source: Source, split: str, beams: Sequence[int], show:
         lines.append(NOTES[source.tokenize])
     new = [row for row in range(len(fits)) if row not in set(by_source)]
     for beam in beams:
-        written = translate_lines(kept, [src for src, _ in fits], beam, show)
+        written = translate_lines(kept, [src for src, _ in fits], beam, show, penalty)
         name = "greedy" if beam == 1 else f"beam {beam}"
         truth = [tgt for _, tgt in fits]
         lines.append(f"{name:8} {bleu_line(written, truth, source.tokenize)}")
