@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from utils.corpora import CorpusUnavailable
 from utils.training import token_loss
+from utils import decoding
 from utils.translator import checkpoint, commands, using
 from utils.translator.data import PAIRS, Rows, Source, Subwords, known_rows, plain
 from utils.translator.faults import Fault
@@ -607,14 +608,20 @@ def test_a_line_that_cannot_be_translated_costs_only_itself(
     assert len(err) == 2
 
 
-def test_a_length_penalty_makes_sentences_longer(run: Path) -> None:
-    kept = using.load(run)
-    lines = [src for src, _ in sentences(8, 7)]
-    short, long = (
-        sum(map(len, using.translate_lines(kept, lines, 3, penalty=penalty)))
-        for penalty in (0.0, 10.0)
-    )
-    assert short < long
+def test_a_length_penalty_reaches_the_beam_search(
+    run: Path, capsys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def beam_search(*rest, **named):
+        given.append(named)
+        return decoding.beam_search(*rest, **named)
+
+    monkeypatch.setattr(using, "beam_search", beam_search)
+    for command in (["evaluate", str(run)], ["translate", str(run), "a"]):
+        assert commands.main([*command, "--beam", "2", "--length-penalty", "2.5"]) == 0
+    assert given == [{"beam_size": 2, "length_penalty": 2.5}] * len(given) and len(given) > 1
+    capsys.readouterr()
 
 
 def test_an_impossible_length_penalty_is_refused(run: Path, capsys) -> None:
