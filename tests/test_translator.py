@@ -23,9 +23,9 @@ import torch
 from safetensors.torch import save_file
 from tqdm import tqdm
 
+from utils import decoding
 from utils.corpora import CorpusUnavailable
 from utils.training import token_loss
-from utils import decoding
 from utils.translator import checkpoint, commands, using
 from utils.translator.data import PAIRS, Rows, Source, Subwords, known_rows, plain
 from utils.translator.faults import Fault
