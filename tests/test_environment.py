@@ -83,7 +83,7 @@ def test_conda_installs_the_same() -> None:
 
 # ---- imports ----
 
-FOLDERS = ("checks", "diagrams")
+FOLDERS = ("checks", "diagrams", "translator")
 
 
 def imported(tree: ast.AST) -> set[str]:

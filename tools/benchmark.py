@@ -3,7 +3,8 @@
 `python -m tools.benchmark` prints a table: milliseconds a step for models of the sizes of lessons
 01, 04 and 11, and how many times that is of one thread alone. Each number comes from fresh
 processes, which begin together. `python -m tools.benchmark --lesson 04` runs that lesson in one
-kernel and in two at once, and prints seconds.
+kernel and in two at once, and prints seconds. `python -m tools.benchmark --training` compares ways
+to train the translator.
 
 Why the lessons set one thread, and set it always, measured on two cores in milliseconds a step for
 lessons 01, 04, 11: one thread takes 6, 12, 17. Two threads whose idle one sleeps at once take 10,
@@ -196,6 +197,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--lesson", help="run this lesson in one kernel and in two at once")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["nothing set"],
                         help="for --lesson")
+    parser.add_argument("--training", action="store_true", help="train the translator in each way")
     parser.add_argument("--measure", nargs="+", choices=MODELS, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -203,6 +205,10 @@ def main(arguments: list[str]) -> None:
         measure(given.measure, given.seconds)
     elif given.run:
         run_lesson(given.run)
+    elif given.training:
+        from tools import throughput
+
+        throughput.table()
     elif given.lesson:
         lesson_times(given.lesson, {name: SETTINGS[name] for name in given.settings})
     else:

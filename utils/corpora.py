@@ -172,6 +172,18 @@ def load_real(
     comes as tokens; the captions of multi30k are cut by `split_caption`.
     Raises ValueError for an unknown name, CorpusUnavailable where a file cannot be had.
     """
+    lines = load_lines(name, split, source, target)
+    cut = split_caption if CORPORA[name].raw else _split_spaces
+    return [Pair(cut(src), cut(tgt)) for src, tgt in lines]
+
+
+def load_lines(
+    name: str, split: str = "train", source: str = "en", target: str | None = None
+) -> list[tuple[str, str]]:
+    """Read sentence pairs of a real corpus as its files have them: not cut, in any letters.
+
+    What is given and what is raised: as in `load_real`.
+    """
     _check_known(name, CORPORA, "real corpus of the course")
     corpus = CORPORA[name]
     if target is None:
@@ -181,9 +193,8 @@ def load_real(
 
     files = [corpus.splits[split].format(language) for language in (source, target)]
     contents = _contents(name, files)
-    cut = split_caption if corpus.raw else _split_spaces
     src, tgt = (
-        [cut(line) for line in _lines(gzip.decompress(content) if corpus.raw else content, file)]
+        _lines(gzip.decompress(content) if corpus.raw else content, file)
         for file, content in zip(files, contents)
     )
     if len(src) != len(tgt):
@@ -191,7 +202,12 @@ def load_real(
             f"The files of {name} do not match line by line: {files[0]} has {len(src):,} lines "
             f"and {files[1]} has {len(tgt):,}."
         )
-    return [Pair(s, t) for s, t in zip(src, tgt)]
+    return list(zip(src, tgt))
+
+
+def read_lines(file: Path) -> list[str]:
+    """Read a text of one sentence a line; ValueError for bytes that are not UTF-8."""
+    return _lines(file.read_bytes(), file)
 
 
 def load_or_explain(

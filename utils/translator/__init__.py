@@ -1,0 +1,1 @@
+"""A translator of real sentences: `python -m utils.translator train|evaluate|translate|inspect`."""
