@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, call, exercise
-from utils.checks.kinds import agree, case, keeps_nothing, run
+from utils.checks.kinds import agree, case, fits_signature, keeps_nothing, run
 from utils.checks.transformer import some_masks, stirred
 from utils.decoding import pick_rows
 from utils.inference import (
@@ -31,6 +30,7 @@ BATCH, N_HEADS, D_MODEL, D_K, D_FF, VOCAB, SRC_LEN = 2, 3, 12, 4, 20, 11, 7
 
 # ---- 13.1 and 13.5 ----
 
+STEP = "attention", "x", "past"
 KEPT = "the second result is a pair `(k, v)`, the keys and the values of all tokens so far"
 PAIR = {"output": ("sentence", "new token", "feature"),
         "k": ("sentence", "head", "token", "feature"),
@@ -90,7 +90,7 @@ def flat(answer) -> Callable:
     def one_step(attention, x, old_k, old_v):
         past = None if old_k is None else (old_k, old_v)
         try:
-            result = run(answer, (attention, x, past))
+            result = run(*in_order(answer, STEP, (attention, x, past)))
         except Mistake as mistake:
             raise named_join(mistake) from mistake
         if not isinstance(result, tuple | list) or len(result) != 2:
@@ -110,6 +110,13 @@ def flat(answer) -> Callable:
     return one_step
 
 
+def in_order(answer, names: Sequence[str], given: tuple) -> tuple:
+    """What `run` needs: an answer that takes its arguments only by name gets them so."""
+    named = dict(zip(names, given))
+    by_name = not fits_signature(answer, *given) and fits_signature(answer, **named)
+    return (answer, (), named) if by_name else (answer, given)
+
+
 AXES = {0: "the batch", 1: "the heads", 3: "the features of a head"}
 
 
@@ -120,7 +127,7 @@ def named_join(mistake: Mistake) -> Mistake:
         if f"match except in dimension {dim}" in text:
             return Mistake(f"the old and the new tokens are joined along {name} (dim={dim}): k is "
                            "(batch, n_heads, seq_len, d_k), and its tokens stand along dim=2")
-    if "out of range" in text and "cat" in text:
+    if "Dimension out of range" in text:
         return Mistake("k has four axes, (batch, n_heads, seq_len, d_k): join the tokens along "
                        "dim=2")
     return mistake
@@ -133,7 +140,7 @@ def counted(answer, attention: nn.Module, given: tuple) -> None:
     attention.key_map.register_forward_hook(
         lambda part, inputs, output: sizes.append(inputs[0].shape[:-1].numel()))
     _, x, *past = given
-    call(answer, attention, x, tuple(past))
+    run(*in_order(answer, STEP, (attention, x, tuple(past))))
     if sum(sizes) > x.shape[:-1].numel():
         raise Mistake("the result is right, but keys are made of more tokens than the new ones, "
                       "or twice: key_map is to read x once")
@@ -178,8 +185,11 @@ def attention_mistakes() -> list[tuple[Callable, str]]:
          "seq_len - new_len"),
         (step(ask=lambda old, new, both: new), "the new tokens look at one another alone: they ask "
          "all keys, the old ones too"),
-        (step(ask=lambda old, new, both: old if old[0].size(2) else new, mask=lambda n, s: None),
+        (step(ask=lambda old, new, both: old if old[0].size(2) else new),
          "the new tokens look at the past and not at themselves"),
+        (step(ask=lambda old, new, both: old if old[0].size(2) else new,
+              keep=lambda old, new, both: old if old[0].size(2) else new), "the new keys and "
+         "values are left out where there is a past: put them behind it"),
         (step(keep=lambda old, new, both: new), "the new keys and values alone are returned: the "
          "next step needs the old ones too"),
         (step(keep=lambda old, new, both: old), "the past is returned as it came: the next step "
@@ -208,6 +218,7 @@ def attention_mistakes() -> list[tuple[Callable, str]]:
 
 STATE = ("the state must come out of decode, as a tuple (of tuples) of tensors with the batch "
          "first, or None: beam search picks its rows")
+NAMES = "model", "tgt", "memory", "src_mask", "state"
 Feed = Sequence[int]    # how many tokens each step gets
 
 
@@ -235,18 +246,17 @@ def check_cached_decode(answer) -> str:
         text("one layer and one sentence", one, (1,) * 4, batch=1, src_len=3,
              hint="is a size written into your code?"),
         text("post-norm and three layers", post, (1, 1, 2), batch=3),
-        text("the rows of the state exchanged, as a beam search does", two, (1,) * 4, swaps=True,
-             hint=STATE),
+        text("the rows of the state exchanged, as a beam search does", two, (1,) * 4, swaps=True),
         text("a long text", one, (60, 1, 60, 1), batch=1, hint="is a length written into your "
              "code?"),
     ]
+    agree(fed(answer), fed(decode_with()), cases, decode_mistakes(), axes={
+        "logits": ("sentence", "place", "token"), "memory": ("sentence", "", ""),
+    }, gradients=False, float64=False, advice="Want the logits of the new tokens alone, from "
+        "embed_from, cached_layer for each layer, the decoder's norm, and out")
     with torch.no_grad():
-        agree(fed(answer), fed(decode_with()), cases, decode_mistakes(), axes={
-            "logits": ("sentence", "place", "token"), "memory": ("sentence", "", ""),
-        }, gradients=False, float64=False, advice="Want the logits of the new tokens alone, from "
-            "embed_from, cached_layer for each layer, the decoder's norm, and out")
         twice_from_one_state(answer, cases[0])
-        slow = work_of(answer, replace(cases[0], args=(two, *cases[0].args[1:])))
+        slow = work_of(answer, cases[0])
     return slow or "Each word is read once, and so is the source"
 
 
@@ -276,9 +286,9 @@ def fed(answer) -> Callable:
 
 def one_decode(answer, n_step: int, model, tokens, memory, src_mask, state) -> tuple:
     """One step of the learner's decode, its results looked at."""
-    given = model, tokens, memory, src_mask, state
+    ready = in_order(answer, NAMES, (model, tokens, memory, src_mask, state))
     try:
-        result = run(answer, given) if n_step == 0 else quickly(answer, given)
+        result = run(*ready) if n_step == 0 else quickly(*ready)
     except Mistake as mistake:
         if " raised " not in str(mistake):
             raise
@@ -301,12 +311,12 @@ def one_decode(answer, n_step: int, model, tokens, memory, src_mask, state) -> t
     return logits, state
 
 
-def quickly(answer, given: tuple):
+def quickly(answer, given: tuple, named: dict | None = None):
     """What `run` gives; what an answer leaves changed is looked for in the first step alone."""
     try:
-        return answer(*given)
+        return answer(*given, **(named or {}))
     except Exception:
-        return run(answer, given)
+        return run(answer, given, named)
 
 
 def reordered(state, rows: Tensor):
@@ -320,12 +330,13 @@ def reordered(state, rows: Tensor):
 def twice_from_one_state(answer, one) -> None:
     """Raise Mistake where a step changes the state that it was given."""
     model, tgt, memory, src_mask, *_ = one.args
-    _, state = run(answer, (model, tgt[:, :2], memory, src_mask, None))
-    kept = copy.deepcopy(state)
-    first = run(answer, (model, tgt[:, 2:3], memory, src_mask, state))[0]
-    again = run(answer, (model, tgt[:, 2:3], memory, src_mask, state))[0]
-    fresh = run(answer, (model, tgt[:, 2:3], memory, src_mask, kept))[0]
-    if not torch.allclose(first, again, atol=1e-5) or not torch.allclose(again, fresh, atol=1e-5):
+
+    def step(tokens, state):
+        return quickly(*in_order(answer, NAMES, (model, tokens, memory, src_mask, state)))
+
+    state = step(tgt[:, :2], None)[1]
+    first, again = step(tgt[:, 2:3], state)[0], step(tgt[:, 2:3], state)[0]
+    if not torch.allclose(first, again, atol=1e-5):
         raise Mistake("the same step, taken twice from one state, gives two results: a step must "
                       "not change the state that it gets (append and += do), but return a new one")
 
