@@ -3,7 +3,8 @@
 `python -m tools.benchmark` prints a table: milliseconds a step for models of the sizes of lessons
 01, 04 and 11, and how many times that is of one thread alone. Each number comes from fresh
 processes, which begin together. `python -m tools.benchmark --lesson 04` runs that lesson in one
-kernel and in two at once, and prints seconds.
+kernel and in two at once, and prints seconds. `python -m tools.benchmark --decoding` prints what a
+cache saves a Transformer that writes.
 """
 
 from __future__ import annotations
@@ -186,6 +187,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--lesson", help="run this lesson in one kernel and in two at once")
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["nothing set"],
                         help="for --lesson")
+    parser.add_argument("--decoding", action="store_true", help="write with and without a cache")
     parser.add_argument("--measure", nargs="+", choices=MODELS, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -193,6 +195,10 @@ def main(arguments: list[str]) -> None:
         measure(given.measure, given.seconds)
     elif given.run:
         run_lesson(given.run)
+    elif given.decoding:
+        from tools import decoding
+
+        decoding.table()
     elif given.lesson:
         lesson_times(given.lesson, {name: SETTINGS[name] for name in given.settings})
     else:
