@@ -9,13 +9,13 @@ from utils.checks import inference as lesson
 from utils.decoding import filter_logits
 from utils.inference import (
     CachedTransformer,
+    attend_to,
     cached_attention,
     cached_layer,
     embed_from,
     keep_top_p,
     keys_and_values,
     layer_flops,
-    look,
 )
 from utils.transformer import Transformer
 
@@ -36,7 +36,7 @@ def by_the_last_rows(attention, x, past=None):
     if past:
         k, v = torch.cat([past[0], k], 2), torch.cat([past[1], v], 2)
     mask = causal_mask(k.size(2))[-x.size(1):]
-    return look(attention, x, k, v, mask)[0], (k, v)
+    return attend_to(attention, x, k, v, mask)[0], (k, v)
 
 
 def by_torch(attention, x, past=None):
@@ -58,7 +58,7 @@ def by_positions(attention, x, past=None):
         n_past = past[0].size(2)
         k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
     places = torch.arange(k.size(2))
-    output, _ = look(attention, x, k, v, places <= places[n_past:, None])
+    output, _ = attend_to(attention, x, k, v, places <= places[n_past:, None])
     return output, (k, v)
 
 
@@ -68,7 +68,7 @@ def by_empty_past(attention, x, past=None):
     old = past or [part[:, :, :0] for part in new]
     k, v = map(torch.cat, zip(old, new), [2, 2])
     mask = torch.ones(len(x), x.size(1), k.size(2)).tril(old[0].size(2)).bool()
-    return look(attention, x, k, v, mask)[0], (k, v)
+    return attend_to(attention, x, k, v, mask)[0], (k, v)
 
 
 def reads_twice(attention, x, past=None):
@@ -87,7 +87,7 @@ def forgets_to_split(attention, x, past=None):
     k, v = attention.key_map(x), attention.value_map(x)
     if past is not None:
         k, v = torch.cat([past[0], k], dim=1), torch.cat([past[1], v], dim=1)
-    return look(attention, x, k, v)[0], (k, v)
+    return attend_to(attention, x, k, v)[0], (k, v)
 
 
 SELF = "does not see itself"
@@ -123,15 +123,15 @@ STEP = dict(
          "the new keys and values alone are returned"),
         (att(RETURN, "[0], (k, v) if past is None else past"), "the past is returned as it came"),
         (att(RETURN, "[0], (v, k)"), "returned in the wrong order"),
-        (att("x, k, v, mask", "x, v, k, mask"), "look gets values as keys"),
-        (att("x, k, v, mask", "x, k, k, mask"), "look gets the keys as values"),
+        (att("x, k, v, mask", "x, v, k, mask"), "attend_to gets values as keys"),
+        (att("x, k, v, mask", "x, k, k, mask"), "attend_to gets the keys as values"),
         (att("x, k, v, mask", "x, k[:, :, -new_len:], v[:, :, -new_len:], mask[:, -new_len:]"),
          "look at one another alone"),
         (att(RETURN, ", (k, v)"), "take its [0]"),
         (att(RETURN, "[0], k, v"), "want two results"),
         (att(RETURN, "[0]"), "want two results, `return output, (k, v)`"),
-        (att("return look(attention, x, k, v, mask)[0], (k, v)",
-             "return (k, v), look(attention, x, k, v, mask)[0]"), "the wrong order: `return"),
+        (att("return attend_to(attention, x, k, v, mask)[0], (k, v)",
+             "return (k, v), attend_to(attention, x, k, v, mask)[0]"), "the wrong order: `return"),
         (att(RETURN, "[0], (k, None)"), "both tensors"),
         (att(RETURN, "[0], (k.detach(), v)"), "no gradient reaches"),
         (att("if past is not None:", "if True:"), "past is None"),

@@ -105,7 +105,7 @@ def test_growing_states_writes_the_counts(words):
     assert found.count("128") == 7
     for state in states()["Transformer"]:
         assert f"{count_numbers(state):,}" in found
-    assert found[0] == "After 7 words: Transformer keeps 4,096 numbers, RNN 128"
+    assert found[0] == "After 7 words the Transformer keeps 4,096 numbers, the RNN 128"
 
 
 @pytest.mark.parametrize("given, n", [

@@ -11,6 +11,7 @@ from utils.attention import MultiHeadAttention, causal_mask
 from utils.decoding import beam_search, filter_logits, greedy_decode, sample_decode
 from utils.inference import (
     CachedTransformer,
+    attend_to,
     cache_bytes,
     cached_attention,
     cached_layer,
@@ -20,7 +21,6 @@ from utils.inference import (
     keep_top_p,
     keys_and_values,
     layer_flops,
-    look,
 )
 from utils.probes import stepwise_difference
 from utils.transformer import DecoderLayer, EncoderLayer, TokenEmbedding, Transformer
@@ -149,7 +149,7 @@ def test_a_look_with_keys_of_its_own_is_multi_head_attention() -> None:
     net = MultiHeadAttention(12, 3)
     x, memory = torch.randn(2, 5, 12), torch.randn(2, 7, 12)
     mask = torch.rand(2, 1, 7) < 0.7
-    output, weights = look(net, x, *keys_and_values(net, memory), mask)
+    output, weights = attend_to(net, x, *keys_and_values(net, memory), mask)
     torch.testing.assert_close((output, weights), net(x, memory, memory, mask))
 
 

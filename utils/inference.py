@@ -25,7 +25,7 @@ def keys_and_values(attention: MultiHeadAttention, x: Tensor) -> KeysValues:
     return k, split_heads(attention.value_map(x), n_heads)
 
 
-def look(
+def attend_to(
     attention: MultiHeadAttention, x: Tensor, k: Tensor, v: Tensor,
     mask: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -56,7 +56,7 @@ def cached_attention(
     new_len, seq_len = x.size(1), k.size(2)
     mask = torch.ones(new_len, seq_len, dtype=torch.bool, device=x.device)
     mask = mask.tril(seq_len - new_len)      # the last rows of a causal mask
-    return look(attention, x, k, v, mask)[0], (k, v)
+    return attend_to(attention, x, k, v, mask)[0], (k, v)
 
 
 def cached_layer(
@@ -77,7 +77,7 @@ def cached_layer(
 
     def look_at_source(y):
         nonlocal weights
-        output, weights = look(layer.cross_attention, y, *source, src_mask)
+        output, weights = attend_to(layer.cross_attention, y, *source, src_mask)
         return output
 
     x = layer.add_norm1(x, look_back)

@@ -14,13 +14,13 @@ from utils.checks.kinds import agree, case, fits_signature, keeps_nothing, run
 from utils.checks.transformer import some_masks, stirred
 from utils.decoding import pick_rows
 from utils.inference import (
+    attend_to,
     cached_attention,
     cached_layer,
     embed_from,
     keep_top_p,
     keys_and_values,
     layer_flops,
-    look,
 )
 from utils.transformer import Transformer
 
@@ -99,8 +99,8 @@ def flat(answer) -> Callable:
         if isinstance(output, tuple | list) and isinstance(kept, Tensor):
             raise Mistake("the results come in the wrong order: `return output, (k, v)`")
         if isinstance(output, tuple | list):
-            raise Mistake("want the output alone as the first result: look gives (output, "
-                          "weights), take its [0]")
+            raise Mistake("want the output alone as the first result: attend_to gives "
+                          "(output, weights), take its [0]")
         if kept is None or not isinstance(kept, tuple | list) or len(kept) != 2:
             raise Mistake(f"want two results, `return output, (k, v)`: {KEPT}")
         if any(part is ... for part in kept) or not all(isinstance(p, Tensor) for p in kept):
@@ -158,7 +158,7 @@ def attention_mistakes() -> list[tuple[Callable, str]]:
             both = (join or joined)(old, new)
             k, v = ask(old, new, both) if ask else both
             allowed = mask(x.size(1), k.size(2))
-            output = look(attention, x, k, v, allowed)[0]
+            output = attend_to(attention, x, k, v, allowed)[0]
             return output, *(keep(old, new, both) if keep else both)
 
         return mistake
@@ -208,9 +208,10 @@ def attention_mistakes() -> list[tuple[Callable, str]]:
          "past is (k, v)"),
         (step(keep=lambda old, new, both: both[::-1]), "keys and values are returned in the wrong "
          "order: (k, v)"),
-        (step(ask=lambda old, new, both: both[::-1]), "look gets values as keys: look(attention, "
-         "x, k, v, mask)"),
-        (step(ask=lambda old, new, both: (both[0], both[0])), "look gets the keys as values"),
+        (step(ask=lambda old, new, both: both[::-1]), "attend_to gets values as keys: "
+         "attend_to(attention, x, k, v, mask)"),
+        (step(ask=lambda old, new, both: (both[0], both[0])), "attend_to gets the keys "
+         "as values"),
     ]
 
 

@@ -157,9 +157,9 @@ def growing_states(states: Mapping[str, Sequence], words: Sequence[str]) -> Figu
     top = max(map(max, counts.values()))
     largest = max(names, key=lambda name: counts[name][-1])
     smallest = min(names, key=lambda name: counts[name][-1])
-    title = f"After {len(words)} words: {largest} keeps {counts[largest][-1]:,} numbers"
+    title = f"After {len(words)} words the {largest} keeps {counts[largest][-1]:,} numbers"
     if len(names) > 1:
-        title += f", {smallest} {counts[smallest][-1]:,}"
+        title += f", the {smallest} {counts[smallest][-1]:,}"
     tall = {name: 1.9 * max(found) / top for name, found in counts.items()}
     floor = 0.5 + sum(tall.values()) + 0.9 * len(names)
     ax = sheet(9, floor + 0.35, title)
