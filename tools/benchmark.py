@@ -4,7 +4,7 @@
 01, 04 and 11, and how many times that is of one thread alone. Each number comes from fresh
 processes, which begin together. `python -m tools.benchmark --lesson 04` runs that lesson in one
 kernel and in two at once, and prints seconds. `python -m tools.benchmark --training` compares ways
-to train the translator.
+to train the translator, `python -m tools.benchmark --decoding` prints what a cache saves it.
 
 Why the lessons set one thread, and set it always, measured on two cores in milliseconds a step for
 lessons 01, 04, 11: one thread takes 6, 12, 17. Two threads whose idle one sleeps at once take 10,
@@ -198,6 +198,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["nothing set"],
                         help="for --lesson")
     parser.add_argument("--training", action="store_true", help="train the translator in each way")
+    parser.add_argument("--decoding", action="store_true", help="write with and without a cache")
     parser.add_argument("--measure", nargs="+", choices=MODELS, help=argparse.SUPPRESS)
     parser.add_argument("--run", help=argparse.SUPPRESS)
     given = parser.parse_args(arguments)
@@ -209,6 +210,10 @@ def main(arguments: list[str]) -> None:
         from tools import throughput
 
         throughput.table()
+    elif given.decoding:
+        from tools import decoding
+
+        decoding.table()
     elif given.lesson:
         lesson_times(given.lesson, {name: SETTINGS[name] for name in given.settings})
     else:

@@ -27,6 +27,7 @@ TAUGHT = (
     "training",
     "decoding",
     "metrics",
+    "inference",
 )
 NOT_TAUGHT = (
     "probes", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",

@@ -20,6 +20,13 @@ from utils.checks.gates_and_directions import (
     check_gru_step,
     check_lstm_step,
 )
+from utils.checks.inference import (
+    check_cached_attention,
+    check_cached_decode,
+    check_cached_from_memory,
+    check_keep_top_p,
+    check_layer_flops,
+)
 from utils.checks.multi_head_attention import (
     check_copy_from_torch,
     check_head_masks,
@@ -88,6 +95,9 @@ __all__ = [
     "check_attention_step",
     "check_beam_step",
     "check_beam_test",
+    "check_cached_attention",
+    "check_cached_decode",
+    "check_cached_from_memory",
     "check_causal_mask",
     "check_clipped_matches",
     "check_copy_from_torch",
@@ -106,7 +116,9 @@ __all__ = [
     "check_head_from_memory",
     "check_head_masks",
     "check_inputs_and_targets",
+    "check_keep_top_p",
     "check_last_state",
+    "check_layer_flops",
     "check_layer_norm",
     "check_leak_test",
     "check_lstm_step",

@@ -2,15 +2,11 @@
 
 from torch import Tensor, nn
 
-from utils.attention import causal_mask
-from utils.transformer import Transformer
+from utils.inference import CachedTransformer
 
 
-class SharedTransformer(Transformer):
-    """A Transformer with one matrix for source, target and output (Vaswani et al. 2017, 3.4).
-
-    While it writes it reads all it has written anew, but asks only for the next token.
-    """
+class SharedTransformer(CachedTransformer):
+    """A Transformer with one matrix for source, target and output (Vaswani et al. 2017, 3.4)."""
 
     def __init__(self, vocab_size: int, **sizes):
         super().__init__(vocab_size, vocab_size, **sizes)
@@ -18,15 +14,6 @@ class SharedTransformer(Transformer):
         self.tgt_embedding.embedding.weight = shared
         self.out.weight = shared
         nn.init.zeros_(self.out.bias)
-
-    def decode(self, tgt, memory, src_mask, state=None, need_weights=False):
-        if need_weights or state is None:
-            return super().decode(tgt, memory, src_mask, state, need_weights)
-        read = state.new_zeros(len(state), state.size(1) + tgt.size(1))
-        read[:, : state.size(1)], read[:, state.size(1) :] = state, tgt
-        past = causal_mask(read.size(1), read.device)
-        x = self.decoder(self.tgt_embedding(read), memory, past, src_mask)
-        return self.out(x[:, state.size(1) :]), read
 
 
 def smoothed_loss(logits: Tensor, target: Tensor, pad_id: int, smoothing: float) -> Tensor:
