@@ -27,6 +27,7 @@ TAUGHT = (
     "training",
     "decoding",
     "metrics",
+    "translation",
 )
 NOT_TAUGHT = (
     "probes", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",

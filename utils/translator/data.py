@@ -13,6 +13,7 @@ from torch import Tensor
 
 from utils.corpora import CORPORA, Pair, load_lines, overlap, read_lines
 from utils.text import BOS, EOS, PAD, UNK, Batch, pad_rows, padding_mask
+from utils.translation import token_batches
 from utils.translator.faults import Fault, told
 
 SPECIALS = (PAD, UNK, BOS, EOS)
@@ -215,9 +216,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.src)
 
-    def width(self, row: int) -> int:
-        """Return the places that a pair takes in a batch: subwords of its longer side."""
-        return max(len(self.src[row]), len(self.tgt[row]) - 1)
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return what each row takes in a batch: its source and its target subwords."""
+        return [(len(src), len(tgt) - 1) for src, tgt in zip(self.src, self.tgt)]
+
+    @property
+    def pad_id(self) -> int:
+        """Return the number that fills short rows."""
+        return self.subwords.pad_id
 
     def n_tokens(self, rows: Iterable[int]) -> int:
         """Return how many target tokens are predicted in these rows."""
@@ -228,17 +235,7 @@ class Rows:
 
         A batch of n rows, the widest with w places, holds n * w of them: batch_tokens at most.
         """
-        order = list(range(len(self)))
-        rng = random.Random(seed)
-        rng.shuffle(order)
-        order.sort(key=lambda row: (self.width(row), len(self.tgt[row])))
-        batches = [[]]
-        for row in order:
-            if batches[-1] and (len(batches[-1]) + 1) * self.width(row) > batch_tokens:
-                batches.append([])
-            batches[-1].append(row)
-        rng.shuffle(batches)
-        yield from batches
+        yield from token_batches(self.sizes, batch_tokens, random.Random(seed))
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Turn rows into tensors."""

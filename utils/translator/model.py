@@ -1,9 +1,12 @@
-"""The course's Transformer as it is trained here, its loss, its learning rate."""
+"""The course's Transformer as it is trained here; its loss and learning rate are of lesson 12."""
 
-from torch import Tensor, nn
+from torch import nn
 
 from utils.attention import causal_mask
 from utils.transformer import Transformer
+from utils.translation import rate_at, smoothed_loss
+
+__all__ = ["SharedTransformer", "n_parameters", "rate_at", "smoothed_loss"]
 
 
 class SharedTransformer(Transformer):
@@ -27,36 +30,6 @@ class SharedTransformer(Transformer):
         past = causal_mask(read.size(1), read.device)
         x = self.decoder(self.tgt_embedding(read), memory, past, src_mask)
         return self.out(x[:, state.size(1) :]), read
-
-
-def smoothed_loss(logits: Tensor, target: Tensor, pad_id: int, smoothing: float) -> Tensor:
-    """Cross-entropy with a softened truth, summed over the real target tokens, in nats.
-
-    The right token is to get 1 - smoothing; all others but padding, V - 2 of them, share the rest
-    (Szegedy et al. 2016). The loss is log Σ exp logits - Σ wanted share * logit: no logarithm of
-    a share is taken, so that a share of 0 does no harm.
-    logits: (..., vocab_size)    target: (...), token ids
-    """
-    logits = logits.float()
-    right = logits.gather(-1, target.unsqueeze(-1)).squeeze(-1)
-    loss = logits.logsumexp(dim=-1) - (1 - smoothing) * right
-    if smoothing:
-        others = logits.sum(dim=-1) - logits[..., pad_id] - right
-        loss = loss - smoothing / (logits.size(-1) - 2) * others
-    return loss.masked_fill(target == pad_id, 0.0).sum()
-
-
-def rate_at(step: int, peak: float, warmup: int, n_steps: int) -> float:
-    """The learning rate of a step, from 1: up in a line to the peak, then down in a line.
-
-    The peak stands at step = warmup; the step after the last would have the rate 0.
-    Raises ValueError unless 1 <= step and 1 <= warmup <= n_steps.
-    """
-    if not (1 <= step and 1 <= warmup <= n_steps):
-        raise ValueError(f"want step and warmup from 1: got {step}, {warmup} of {n_steps} steps")
-    if step <= warmup:
-        return peak * step / warmup
-    return peak * max(0, n_steps + 1 - step) / (n_steps + 1 - warmup)
 
 
 def n_parameters(model: nn.Module) -> int:
