@@ -17,18 +17,15 @@ import torch
 from torch import Tensor, nn
 
 from utils.corpora import Pair, load_real
-from utils.models import FOLDER
 from utils.text import Batch, Vocabulary, make_batch
 from utils.training import shift_target
-from utils.transformer import Transformer
-from utils.translation import fit, mean_weights, smoothed_loss, three_systems, tie, token_batches
+from utils.translation import fit, mean_weights, smoothed_loss, three_systems, token_batches
 from utils.translator import checkpoint
 from utils.translator.data import Rows, Source, Subwords
+from utils.translator.systems import VOCAB_SIZE, file_of, joint_words, put, words_model
 
-PLACE = FOLDER / "12_translation"
-VOCAB_SIZE, LONGEST, BATCH_TOKENS, WARMUP, LAST = 3000, 256, 1024, 150, 2
+LONGEST, BATCH_TOKENS, WARMUP, LAST = 256, 1024, 150, 2
 EPOCHS = {"en-de": 4, "en-ja": 2, "words": 2}
-MIN_COUNT = 12    # words of the training captions that stand there less often are <unk>
 PEAKS = {"RNN": 1e-2, "RNN, attention": 1e-2, "Transformer": 5e-3}    # of 5e-3 and 1e-2
 
 
@@ -42,21 +39,6 @@ class WordRows:
     def batch(self, numbers: list[int]) -> Batch:
         """Turn rows into tensors."""
         return make_batch([self.pairs[n] for n in numbers], self.words, self.words)
-
-
-def joint_words(pairs: list[Pair]) -> Vocabulary:
-    """Return one vocabulary of the words of both languages, rare ones left out."""
-    return Vocabulary([side for p in pairs for side in (p.src, p.tgt)], MIN_COUNT)
-
-
-def words_model(words: Vocabulary) -> nn.Module:
-    """Return an untrained Transformer of lesson 11 for whole words."""
-    return tie(Transformer(len(words), len(words), dropout=0.1))
-
-
-def file_of(name: str, pair: str) -> Path:
-    """Return where a system is kept."""
-    return PLACE / f"{name.lower().replace(', ', '_')}_{pair.replace('-', '_')}.safetensors"
 
 
 @torch.no_grad()
@@ -76,14 +58,6 @@ class _NoChance:
 
     def shuffle(self, rows: list) -> None:
         """Leave a list as it is."""
-
-
-def put(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
-    """Give a model weights by name; returns it in eval mode."""
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.copy_(weights[name])
-    return model.eval()
 
 
 def trained(
@@ -150,7 +124,8 @@ def train_system(path: Path, name: str, pair: str) -> None:
     model = three_systems(len(subwords))[name]
     mean, card = trained(model, *rows, PEAKS[name], EPOCHS[pair])
     facts = {"languages": pair, "data": source.name, "licence of the data": source.licence}
-    write(path, mean, card | facts, subwords.to_text())
+    text = subwords.to_text() if name == "Transformer" else ""    # the three have the same
+    write(path, mean, card | facts, text)
 
 
 if __name__ == "__main__":
