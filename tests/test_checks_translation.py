@@ -199,7 +199,7 @@ ACCUMULATED = Exercise(
 
 
 def mended(read="tgt[:, :-1]", wanted="tgt[:, 1:]", mask="causal_mask(tgt_in.size(1))",
-           rest="smoothed_loss(model.out(x), tgt_out, pad_id, 0.1) / (tgt_out != pad_id).sum()",
+           rest="smoothed_loss(model.out(x), tgt_out, pad_id, 0.0) / (tgt_out != pad_id).sum()",
            source="src_mask"):
     """A step with one of its lines changed."""
     names = {"causal_mask": causal_mask, "smoothed_loss": smoothed_loss, "torch": torch}
@@ -218,16 +218,16 @@ def answer(model, batch, pad_id):
 def by_predict(model, batch, pad_id):
     src, src_mask, tgt = batch
     logits = model.predict(tgt[:, :-1], model.encode(src, src_mask), src_mask)
-    return smoothed_loss(logits, tgt[:, 1:], pad_id, 0.1) / (tgt[:, 1:] != pad_id).sum()
+    return smoothed_loss(logits, tgt[:, 1:], pad_id, 0.0) / (tgt[:, 1:] != pad_id).sum()
 
 
 def by_forward(model, batch, pad_id):
     tgt_in, tgt_out = shift_target(batch.tgt)
     logits = model(batch.src, batch.src_mask, tgt_in)
-    return by_one_hot(logits, tgt_out, pad_id, 0.1) / tgt_out.ne(pad_id).sum()
+    return token_loss(logits, tgt_out, pad_id) / tgt_out.ne(pad_id).sum()
 
 
-LOSS = "smoothed_loss(model.out(x), tgt_out, pad_id, 0.1)"
+LOSS = "smoothed_loss(model.out(x), tgt_out, pad_id, 0.0)"
 MENDED = Exercise(
     lesson.check_mended_loss,
     right=[mended(), by_predict, by_forward, lesson.mended_loss],
@@ -245,7 +245,7 @@ MENDED = Exercise(
         (mended("tgt[:, :-1]", "tgt[:, :-1]"), "the last word is cut off both"),
         (mended("tgt[:, 1:]", "tgt[:, 1:]"), "the first word is cut off both"),
         (mended(source="None"), "padding of the source"),
-        (mended(rest=f"{LOSS.replace('0.1', '0.0')} / (tgt_out != pad_id).sum()"), "smoothed any"),
+        (mended(rest=f"{LOSS.replace('0.0', '0.1')} / (tgt_out != pad_id).sum()"), "smoothed now"),
         (mended(rest=f"{LOSS} / tgt_out.numel()"), "padding is counted"),
         (mended(rest=LOSS), "number of tokens"),
         (mended(rest=f"({LOSS} / (tgt_out != pad_id).sum()).item()"), "no gradient reaches"),

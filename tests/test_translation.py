@@ -19,13 +19,13 @@ from utils.training import token_loss
 from utils.transformer import Transformer
 from utils.translation import (
     accumulate,
-    fit,
     mean_weights,
     rate_at,
     smoothed_loss,
     three_systems,
     tie,
     token_batches,
+    train_translator,
 )
 from utils.translator import checkpoint
 from utils.translator.data import Source
@@ -45,7 +45,7 @@ class Sentence:
 
 
 class Sentences:
-    """Made-up sentences as `fit` wants them."""
+    """Made-up sentences as the loop wants them."""
 
     def __init__(self, n: int):
         rng = random.Random(0)
@@ -130,10 +130,10 @@ def test_the_loss_is_that_of_a_token() -> None:
 # ---- the loop ----
 
 
-def test_fit_learns_and_returns_each_step_and_each_pass() -> None:
+def test_the_loop_learns_and_returns_each_step_and_each_pass() -> None:
     rows = Sentences(150)
     model = small(len(rows.words))
-    losses, weights = fit(model, rows, 12, 1e-2, 10, batch_tokens=120, smoothing=0.0)
+    losses, weights = train_translator(model, rows, 12, 1e-2, 10, batch_tokens=120, smoothing=0.0)
     n_steps = 12 * len(token_batches(rows.sizes, 120, random.Random(0)))
     assert abs(len(losses) - n_steps) <= 12 and len(weights) == 12
     assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
@@ -143,20 +143,20 @@ def test_fit_learns_and_returns_each_step_and_each_pass() -> None:
     assert model.training
 
 
-def test_fit_in_parts_takes_the_same_steps() -> None:
+def test_the_loop_in_parts_takes_the_same_steps() -> None:
     rows, found = Sentences(40), []
     for n_parts in (1, 3):
         model = small(len(rows.words)).double()
-        losses, _ = fit(model, rows, 1, 1e-3, 2, batch_tokens=60, n_parts=n_parts)
+        losses, _ = train_translator(model, rows, 1, 1e-3, 2, batch_tokens=60, n_parts=n_parts)
         found.append(torch.tensor(losses))
     torch.testing.assert_close(*found, atol=1e-4, rtol=1e-4)
 
 
-def test_fit_uses_the_rate_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_loop_uses_the_rate_of_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, seen, step = Sentences(40), [], torch.optim.Adam.step
     monkeypatch.setattr(torch.optim.Adam, "step", lambda adam, *given: (
         seen.append(adam.param_groups[0]["lr"]), step(adam, *given)))
-    losses, _ = fit(small(len(rows.words)), rows, 2, 5e-3, 3, batch_tokens=60)
+    losses, _ = train_translator(small(len(rows.words)), rows, 2, 5e-3, 3, batch_tokens=60)
     assert seen == [rate_at(n, 5e-3, 3, len(losses)) for n in range(1, len(losses) + 1)]
 
 

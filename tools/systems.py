@@ -1,8 +1,8 @@
 """Train the small translators that lesson 12 compares, and write data/models/12_translation.
 
-`python -m tools.systems` trains all: 25 minutes of one core. `python -m tools.systems en-de rnn`
-trains those whose file name holds all these words. Each is trained by `fit` of lesson 12, from the
-same seed, on the same batches for the same epochs; its card holds its seconds and its losses.
+`python -m tools.systems` trains all: 20 minutes of one core. `python -m tools.systems en-de rnn`
+trains those whose file name holds all these words. Each is trained by the loop of lesson 12, from
+one seed, on the same batches for the same epochs; its card holds its seconds and its losses.
 """
 
 from __future__ import annotations
@@ -19,18 +19,24 @@ from torch import Tensor, nn
 from utils.corpora import Pair, load_real
 from utils.text import Batch, Vocabulary, make_batch
 from utils.training import shift_target
-from utils.translation import fit, mean_weights, smoothed_loss, three_systems, token_batches
+from utils.translation import (
+    mean_weights,
+    smoothed_loss,
+    three_systems,
+    token_batches,
+    train_translator,
+)
 from utils.translator import checkpoint
 from utils.translator.data import Rows, Source, Subwords
 from utils.translator.systems import VOCAB_SIZE, file_of, joint_words, put, words_model
 
 LONGEST, BATCH_TOKENS, WARMUP, LAST = 256, 1024, 150, 2
 EPOCHS = {"en-de": 4, "en-ja": 2, "words": 2}
-PEAKS = {"RNN": 1e-2, "RNN, attention": 1e-2, "Transformer": 5e-3}    # of 5e-3 and 1e-2
+PEAKS = {"RNN": 1e-2, "RNN, attention": 1e-2, "Transformer": 5e-3}
 
 
 class WordRows:
-    """Sentence pairs as numbers of words, for `fit`."""
+    """Sentence pairs as numbers of words, for `train_translator`."""
 
     def __init__(self, pairs: list[Pair], words: Vocabulary):
         self.pairs, self.words, self.pad_id = pairs, words, words.pad_id
@@ -65,7 +71,7 @@ def trained(
 ) -> tuple[dict, dict]:
     """Train a model; returns the mean of its last epochs' weights, and its card."""
     start = time.process_time()
-    losses, epochs = fit(model, rows, n_epochs, peak, WARMUP, BATCH_TOKENS)
+    losses, epochs = train_translator(model, rows, n_epochs, peak, WARMUP, BATCH_TOKENS)
     seconds = time.process_time() - start
     mean = mean_weights(epochs[-LAST:])
     card = {

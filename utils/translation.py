@@ -90,8 +90,8 @@ def accumulate(
     return total
 
 
-def fit(model, rows, n_epochs, peak, warmup, batch_tokens=2048,
-        smoothing=0.1, n_parts=1, seed=0):
+def train_translator(model, rows, n_epochs, peak, warmup, batch_tokens=2048,
+                     smoothing=0.1, n_parts=1, seed=0):
     """Train a translator; returns each step's loss, each epoch's weights.
 
     rows: sentence pairs as numbers, with sizes, batch(numbers) and pad_id

@@ -321,7 +321,7 @@ def leaky_model() -> Transformer:
     return Transformer(9, 9, d_model=8, n_heads=2, n_layers=1, d_ff=8)
 
 
-def step_loss(read: Callable, wanted: Callable, mask: Callable, smoothing: float = 0.1,
+def step_loss(read: Callable, wanted: Callable, mask: Callable, smoothing: float = 0.0,
               source: bool = True, count: Callable | None = None) -> Callable:
     """The loss of one step, with what is read, wanted and seen given by functions."""
 
@@ -396,8 +396,8 @@ def leaks() -> list[tuple[Callable, str]]:
          "is cut off both, so they are still equal: read tgt[:, :-1]"),
         (step_loss(*right, causal_mask, source=False), "both leaks are mended, but padding of the "
          "source is open: hand src_mask on"),
-        (step_loss(*right, causal_mask, smoothing=0.0), "both leaks are mended, but the loss is "
-         "not smoothed any more: that line was right (0.1)"),
+        (step_loss(*right, causal_mask, smoothing=0.1), "both leaks are mended, but the loss is "
+         "smoothed now: that line was right (0.0)"),
         (step_loss(*right, causal_mask, count=lambda t: t.numel()), "both leaks are mended, but "
          "padding is counted among the tokens: that line was right"),
         (step_loss(*right, causal_mask, count=lambda t: 1), "both leaks are mended, but the sum is "
