@@ -15,7 +15,7 @@ from utils.transformer import Transformer
 def smoothed_loss(
     logits: Tensor, target: Tensor, pad_id: int, smoothing: float
 ) -> Tensor:
-    """Cross-entropy with a softened truth, summed over the real tokens, in nats.
+    """Cross-entropy with a softened truth, summed over real tokens, in nats.
 
     The right token is to get 1 - smoothing; all others but padding, V - 2 of
     them, share the rest (Szegedy et al. 2016, section 7). The loss is
@@ -41,7 +41,8 @@ def rate_at(step: int, peak: float, warmup: int, n_steps: int) -> float:
     """
     if not (1 <= step and 1 <= warmup <= n_steps):
         raise ValueError(
-            f"want step and warmup from 1: got {step}, {warmup} of {n_steps} steps"
+            f"want step and warmup from 1: got {step}, {warmup} of {n_steps} "
+            f"steps"
         )
     if step <= warmup:
         return peak * step / warmup
