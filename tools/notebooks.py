@@ -27,6 +27,7 @@ TAUGHT = (
     "training",
     "decoding",
     "metrics",
+    "translation",
     "inference",
 )
 NOT_TAUGHT = (

@@ -87,9 +87,17 @@ from utils.checks.transformer_block import (
     check_layer_norm,
     check_warmup_rate,
 )
+from utils.checks.translation import (
+    check_accumulate,
+    check_mended_loss,
+    check_report,
+    check_smoothed_loss,
+    check_smoothing_from_memory,
+)
 
 __all__ = [
     "Verdict",
+    "check_accumulate",
     "check_additive_score",
     "check_alignment_error",
     "check_attention_step",
@@ -126,12 +134,14 @@ __all__ = [
     "check_masked_softmax",
     "check_matmul_shape",
     "check_mean_loss",
+    "check_mended_loss",
     "check_merge_heads",
     "check_multi_head_attention",
     "check_one_look",
     "check_padding_mask",
     "check_perplexity",
     "check_positions",
+    "check_report",
     "check_rnn_step",
     "check_role_table",
     "check_rotary_attention",
@@ -141,6 +151,8 @@ __all__ = [
     "check_self_attention",
     "check_shift_target",
     "check_sinusoidal_encoding",
+    "check_smoothed_loss",
+    "check_smoothing_from_memory",
     "check_softmax",
     "check_split_heads",
     "check_token_loss",

@@ -18,6 +18,7 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from utils.models import sizes_differ
+from utils.translation import mean_weights
 from utils.translator.faults import Fault, told
 
 FORMAT = "attention-by-experiment translator 1"
@@ -126,8 +127,4 @@ def put_optimizer(
 
 def mean_of(files: Iterable[Path]) -> dict[str, Tensor]:
     """Return the mean of the weights in some checkpoints. Raises Fault where one is missing."""
-    files, total = list(files), {}
-    for path in files:
-        for name, tensor in read(path)[0].items():
-            total[name] = total.get(name, 0) + tensor.double()
-    return {name: (tensor / len(files)).float() for name, tensor in total.items()}
+    return mean_weights(read(path)[0] for path in files)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
-from itertools import pairwise
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from utils.corpora import CORPORA, Pair, load_lines, overlap, read_lines
 from utils.text import BOS, EOS, PAD, UNK, Batch, pad_rows, padding_mask
+from utils.translation import token_batches
 from utils.translator.faults import Fault, told
 
 SPECIALS = (PAD, UNK, BOS, EOS)
@@ -212,16 +212,13 @@ class Subwords:
         return self.tokenizer.decode(kept).strip()
 
 
-def cut_by_tokens(widths: Sequence[int], batch_tokens: int) -> list[int]:
-    """Return where batches begin, and the end: rows times width are batch_tokens at most.
-
-    widths: of rows in order, the narrowest first. A row that is too wide is alone.
-    """
-    cuts = [0]
+def count_batches(widths: Sequence[int], batch_tokens: int) -> int:
+    """Return how many batches `token_batches` makes of rows, the narrowest first."""
+    count, begin = 1, 0
     for row, width in enumerate(widths):
-        if row > cuts[-1] and (row + 1 - cuts[-1]) * width > batch_tokens:
-            cuts.append(row)
-    return [*cuts, len(widths)]
+        if row > begin and (row + 1 - begin) * width > batch_tokens:
+            count, begin = count + 1, row
+    return count
 
 
 class Rows:
@@ -247,9 +244,15 @@ class Rows:
     def __len__(self) -> int:
         return len(self.src)
 
-    def width(self, row: int) -> int:
-        """Return the places that a pair takes in a batch: subwords of its longer side."""
-        return max(len(self.src[row]), len(self.tgt[row]) - 1)
+    @property
+    def sizes(self) -> list[tuple[int, int]]:
+        """Return what each row takes in a batch: its source and its target subwords."""
+        return [(len(src), len(tgt) - 1) for src, tgt in zip(self.src, self.tgt)]
+
+    @property
+    def pad_id(self) -> int:
+        """Return the number that fills short rows."""
+        return self.subwords.pad_id
 
     def n_tokens(self, rows: Iterable[int]) -> int:
         """Return how many target tokens are predicted in these rows."""
@@ -261,28 +264,22 @@ class Rows:
         A batch of n rows, the widest with w places, holds n * w of them: batch_tokens at most.
         n_batches: with it, so many batches are made, with as few places each as that allows
         """
-        order = list(range(len(self)))
-        rng = random.Random(seed)
-        rng.shuffle(order)
-        order.sort(key=lambda row: (self.width(row), len(self.tgt[row])))
-        widths = [self.width(row) for row in order]
         if n_batches is not None:
+            widths = sorted(map(max, self.sizes))
             limits = range(widths[-1], len(widths) * widths[-1] + 1)
-            fits = partial(self._few_enough, widths, n_batches)
-            batch_tokens = limits[bisect.bisect_left(limits, True, key=fits)]
-        cuts = cut_by_tokens(widths, batch_tokens)
-        batches = [order[start:end] for start, end in pairwise(cuts)]
+            few = partial(self._few_enough, widths, n_batches)
+            batch_tokens = limits[bisect.bisect_left(limits, True, key=few)]
+        batches = token_batches(self.sizes, batch_tokens, random.Random(seed))
         while n_batches is not None and len(batches) < n_batches:
             most = max(range(len(batches)), key=lambda n: len(batches[n]))
-            whole = batches.pop(most)
-            batches += [whole[::2], whole[1::2]]
-        rng.shuffle(batches)
+            whole = batches[most]
+            batches[most : most + 1] = [whole[::2], whole[1::2]]
         return batches
 
     @staticmethod
     def _few_enough(widths: list[int], n_batches: int, batch_tokens: int) -> bool:
         """Tell whether batches of so many places are few enough."""
-        return len(cut_by_tokens(widths, batch_tokens)) - 1 <= n_batches
+        return count_batches(widths, batch_tokens) <= n_batches
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Turn rows into tensors."""
