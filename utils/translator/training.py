@@ -30,7 +30,7 @@ class Settings:
 
     pair: str
     data: str | None = None
-    epochs: int = 30
+    epochs: int = 66
     batch_tokens: int = 4096
     vocab_size: int = 11000
     d_model: int = 128
