@@ -7,6 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,8 +34,13 @@ from utils.models import (
 from utils.recurrent import AttentionDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
 from utils.transformer import Transformer
+from utils.translator.data import Source
+from utils.translator.training import Settings
+from utils.translator.using import bleu_line, translate_lines
+from utils.translator.using import load as load_translator
 
-KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors"))
+LONG_RUN = FOLDER / "translator_en_de.safetensors"
+KEPT = sorted(path.stem for path in FOLDER.glob("*.safetensors") if path != LONG_RUN)
 
 
 @functools.cache
@@ -310,3 +316,26 @@ def test_others_may_read_a_kept_model_as_the_umask_says(
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == mode
+
+
+# ---- the translator of the command line ----
+
+
+def test_the_long_run_is_small_and_says_what_it_is() -> None:
+    kept = load_translator(LONG_RUN)
+    assert LONG_RUN.stat().st_size <= 6_000_000
+    card, settings = kept.facts["card"], kept.settings
+    assert settings == replace(Settings("en-de"), precision=settings.precision)
+    assert card["command"].startswith("python -m utils.translator train FOLDER --pair en-de ")
+    assert card["averaged epochs"] == settings.average and card["data"] == "multi30k"
+    assert card["licence of the data"] and len(card["history"]) == settings.epochs
+    assert all(parameter.isfinite().all() for parameter in kept.model.parameters())
+
+
+def test_the_long_run_translates_captions_that_it_never_saw() -> None:
+    if reason := available("multi30k"):
+        pytest.skip(reason)
+    kept, pairs = load_translator(LONG_RUN), Source("en-de").pairs("valid")[:100]
+    written = translate_lines(kept, [src for src, _ in pairs], beam=1)
+    score = bleu_line(written, [tgt for _, tgt in pairs], "13a", 1)
+    assert float(score.split()[1]) > 35
