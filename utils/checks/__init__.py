@@ -20,6 +20,11 @@ from utils.checks.gates_and_directions import (
     check_gru_step,
     check_lstm_step,
 )
+from utils.checks.modern import (
+    check_grouped_attention,
+    check_rms_norm,
+    check_swiglu,
+)
 from utils.checks.multi_head_attention import (
     check_copy_from_torch,
     check_head_masks,
@@ -102,6 +107,7 @@ __all__ = [
     "check_find_duplicates",
     "check_gradient_sizes",
     "check_greedy_decode",
+    "check_grouped_attention",
     "check_gru_step",
     "check_head_from_memory",
     "check_head_masks",
@@ -120,6 +126,7 @@ __all__ = [
     "check_padding_mask",
     "check_perplexity",
     "check_positions",
+    "check_rms_norm",
     "check_rnn_step",
     "check_role_table",
     "check_rotary_attention",
@@ -131,6 +138,7 @@ __all__ = [
     "check_sinusoidal_encoding",
     "check_softmax",
     "check_split_heads",
+    "check_swiglu",
     "check_token_loss",
     "check_transformer",
     "check_vocabulary",
