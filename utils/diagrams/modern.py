@@ -75,9 +75,10 @@ def two_blocks(
 
 def finished(vocab_size: int) -> dict[str, Writer]:
     """The writer of 2017 and today's, untrained: to be drawn before they are built."""
-    old = Writer(Recipe(), vocab_size, 256)    # shapes and kinds are drawn, no numbers
-    n_parameters = sum(p.numel() for p in old.parameters())
-    return {"the block of 2017": old, "today": writer_of(MODERN, vocab_size, n_parameters)}
+    with torch.random.fork_rng(devices=[]):
+        old = Writer(Recipe(), vocab_size, 256)
+        n_parameters = sum(p.numel() for p in old.parameters())
+        return {"the block of 2017": old, "today": writer_of(MODERN, vocab_size, n_parameters)}
 
 
 def parts_of(writer: Writer) -> dict[str, str]:
