@@ -1,6 +1,6 @@
 """The block as it is built today, of exchangeable parts (built in 15)."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -28,13 +28,12 @@ def grouped_attention(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Attention in which several query heads share one head of keys and values.
+    """Attention in which neighbouring query heads share keys and values.
 
     q: (batch, n_heads, tgt_len, d_k)    k, v: (batch, n_kv_heads, src_len, d_k)
-    mask, bias: who may look, and what is added to the scores (ALiBi); both
-    broadcast to the weights. The first n_heads / n_kv_heads query heads share
-    the first head of keys, and so on. Returns context like q, and weights.
-    ValueError where n_kv_heads does not divide n_heads. Ainslie et al. 2023.
+    mask, bias: who may look, what is added to the scores; both broadcast.
+    Returns context like q, and weights. ValueError where n_kv_heads does not
+    divide n_heads. Ainslie et al. 2023.
     """
     n_heads, n_kv_heads = q.size(1), k.size(1)
     if n_heads % n_kv_heads:
@@ -52,20 +51,17 @@ def grouped_attention(
 class GroupedQueryAttention(nn.Module):
     """Self-attention with fewer heads of keys and values than of queries.
 
-    positions: "rotary" turns q and k, "alibi" subtracts distances; any other
-    word leaves the scores alone.    x: (batch, seq_len, d_model)
-    mask: as in MultiHeadAttention. Returns output like x and weights (batch,
-    n_heads, seq_len, seq_len).
+    positions: "rotary", "alibi", or another word for none in here
+    x: (batch, seq_len, d_model)    mask: as in MultiHeadAttention
+    Returns output like x, weights (batch, n_heads, seq_len, seq_len).
     """
 
     def __init__(self, d_model, n_heads, n_kv_heads, positions="rotary"):
         super().__init__()
         if d_model % n_heads or n_heads % n_kv_heads:
-            sizes = d_model, n_heads, n_kv_heads
-            raise ValueError(f"{sizes}: each must divide the one before it")
+            raise ValueError(f"{n_kv_heads}, {n_heads}, {d_model}: no divisors")
         self.n_heads, self.n_kv_heads = n_heads, n_kv_heads
-        self.positions = positions
-        d_kv = d_model // n_heads * n_kv_heads
+        self.positions, d_kv = positions, d_model // n_heads * n_kv_heads
         self.query_map = nn.Linear(d_model, d_model)
         self.key_map = nn.Linear(d_model, d_kv)
         self.value_map = nn.Linear(d_model, d_kv)
@@ -80,7 +76,7 @@ class GroupedQueryAttention(nn.Module):
             mask = mask.unsqueeze(1)         # one mask for all heads
         if self.positions == "rotary":
             q, k = rotate(q), rotate(k)
-        if self.positions == "alibi":
+        elif self.positions == "alibi":
             bias = alibi_bias(self.n_heads, n, n)
         context, weights = grouped_attention(q, k, v, mask, bias)
         return self.output_map(merge_heads(context)), weights
@@ -132,7 +128,7 @@ class SwiGLU(nn.Module):
 class Recipe:
     """What a block is made of; as it stands here, the block of 2017.
 
-    positions: "sinusoid", "learned", "rotary", "alibi" or "none"
+    positions: "sinusoid", "learned", "rotary" or "alibi"
     """
 
     pre_norm: bool = False
@@ -151,12 +147,10 @@ RECIPES = {
     "4 key heads": Recipe(n_kv_heads=4),
     "2 key heads": Recipe(n_kv_heads=2),
     "1 key head": Recipe(n_kv_heads=1),
-    "no positions": Recipe(positions="none"),
     "learned": Recipe(positions="learned"),
     "rotary": Recipe(positions="rotary"),
     "ALiBi": Recipe(positions="alibi"),
     "modern block": MODERN,
-    "modern, ALiBi": replace(MODERN, positions="alibi"),
 }
 
 
