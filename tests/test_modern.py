@@ -224,7 +224,7 @@ def test_the_kept_table_has_every_recipe_with_three_seeds_at_one_rate() -> None:
         assert [run["seed"] for run in chosen] == [0, 1, 2], name
         assert len({run["rate"] for run in chosen}) == 1
         tried = [run for run in mine if run["seed"] == 0]
-        assert sorted(run["rate"] for run in tried) == sorted(block_variants.RATES)
+        assert sorted(run["rate"] for run in tried) == sorted(block_variants.rates_of(name))
         assert min(tried, key=lambda run: run["valid_loss"])["rate"] == chosen[0]["rate"]
     assert {run["block"] for run in RUNS} == set(RECIPES)
     assert list(RUNS[0]) == block_variants.FIELDS
@@ -237,6 +237,15 @@ def test_the_kept_sizes_are_those_of_the_writers() -> None:
         sizes = {(run["parameters"], run["d_ff"]) for run in RUNS if run["block"] == name}
         n_parameters = sum(p.numel() for p in writer.parameters())
         assert sizes == {(n_parameters, writer.blocks[0].feed_forward.narrow.in_features)}
+
+
+def test_blocks_with_other_heads_of_keys_take_the_rate_of_2017() -> None:
+    rates = {name: block_variants.rates_of(name) for name in RECIPES}
+    assert {name for name in RECIPES if len(rates[name]) == 1} == {
+        "4 key heads", "2 key heads", "1 key head"}
+    of_2017 = {run["rate"] for run in RUNS if run["block"] == "block of 2017"
+               and run["chosen"] == "yes"}
+    assert of_2017 == {*rates["1 key head"]}
 
 
 def test_a_table_is_written_as_it_is_read(tmp_path) -> None:
