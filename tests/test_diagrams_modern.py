@@ -91,7 +91,7 @@ def test_a_block_that_computes_otherwise_is_refused() -> None:
 @pytest.mark.parametrize("counts", [(8, 2, 1), (4,), (8, 4)])
 def test_heads_are_drawn_without_faults(counts: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    fig = grouped_heads(finished_heads(*counts), torch.randn(1, 5, 64))
+    fig = grouped_heads(counts, torch.randn(1, 5, 64))
     assert faults(fig) == []
     for n in counts:
         assert f"kept for a word: 2 · {n} · 8 = {16 * n} numbers" in texts(fig)

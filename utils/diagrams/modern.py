@@ -170,15 +170,17 @@ def finished_heads(*n_kv_heads: int) -> list[GroupedQueryAttention]:
 
 @torch.no_grad()
 def grouped_heads(
-    attentions: Sequence[GroupedQueryAttention], x: Tensor,
+    attentions: Sequence[GroupedQueryAttention | int], x: Tensor,
     title: str = "Query heads share heads of keys and values: fewer numbers to keep",
 ) -> Figure:
     """Draw which head of keys each query head reads, for one word, with 1 to 3 attentions.
 
-    attentions: equally many query heads, at most 8    x: (1, seq_len, d_model)
+    attentions: with equally many query heads, at most 8; a number stands for an untrained one of
+    8 query heads and so many of keys    x: (1, seq_len, d_model)
     A line is drawn where another key head gives another weight: it is measured. Shades: the
     numbers of the last word's queries and keys. Raises ValueError where it does not fit the page.
     """
+    attentions = [finished_heads(each)[0] if isinstance(each, int) else each for each in attentions]
     if not 0 < len(attentions) <= MOST_PANELS:
         raise ValueError(f"{len(attentions)} attentions; the page has room for 1 to {MOST_PANELS}")
     x = tensor_of("x", x, 1, None, attentions[0].query_map.in_features)
