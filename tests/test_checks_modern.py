@@ -6,7 +6,7 @@ from judging import Answers, Exercise, endless, fails, mutant
 from torch import nn
 
 from utils.checks import modern as lesson
-from utils.modern import SwiGLU, grouped_attention, rms_norm
+from utils.modern import SwiGLU, grouped_attention, root_mean_square_norm
 
 NAN = float("nan")
 
@@ -121,7 +121,7 @@ ROOT, ENDS = "(mean_square + eps).sqrt()", "gain * wide / (mean_square + eps).sq
 
 
 def norm(*texts):
-    return mutant(rms_norm, *texts)
+    return mutant(root_mean_square_norm, *texts)
 
 
 def norm_over(dims):
@@ -148,8 +148,8 @@ def norm_by_length(x, gain, eps):
 
 NORM = Exercise(
     lesson.check_rms_norm,
-    right=[rms_norm, norm_by_torch, norm_by_loops, norm_by_length,
-           lambda *, x, gain, eps: rms_norm(x, gain, eps)],
+    right=[root_mean_square_norm, norm_by_torch, norm_by_loops, norm_by_length,
+           lambda *, x, gain, eps: root_mean_square_norm(x, gain, eps)],
     wrong=[
         (lambda x, g, e: F.layer_norm(x, x.shape[-1:], g, None, e), "that is LayerNorm"),
         (norm("gain * wide", "gain * (wide - wide.mean(-1, keepdim=True))"), "above the line"),
@@ -180,7 +180,7 @@ NORM = Exercise(
         (norm(ENDS, f"gain + wide / {ROOT}"), "the gain is added"),
         (norm("gain * wide", "(1 + gain) * wide"), "1 + gain"),
         (norm("gain * wide", "1 / gain * wide"), "divides by the gain"),
-        (lambda x, g, e: rms_norm(g * x, torch.ones_like(g), e), "comes before"),
+        (lambda x, g, e: root_mean_square_norm(g * x, torch.ones_like(g), e), "comes before"),
         (norm("gain * wide", "gain[:, None] * wide"), "each position has its own"),
         (norm("gain * wide", "gain"), "x is gone"),
         (norm("gain * wide", "gain.abs() * wide"), "how the gain comes in"),

@@ -154,7 +154,8 @@ FUNCTIONS = {
     "filter_logits": (None, lambda x: decoding.filter_logits(x, 5, 0.9), lambda: (floats(B, V),)),
     "grouped_attention": (None, modern.grouped_attention, lambda: (
         floats(B, 6, T, 4), floats(B, 2, S, 4), floats(B, 2, S, 4), mask().unsqueeze(1))),
-    "rms_norm": (None, modern.rms_norm, lambda: (floats(B, S, D), floats(D))),
+    "root_mean_square_norm": (None, modern.root_mean_square_norm,
+                              lambda: (floats(B, S, D), floats(D))),
     "token_loss": (None, lambda x, tgt: training.token_loss(x, tgt, 0),
                    lambda: (floats(B, T, V), ids())),
     "sinusoidal_encoding": (None, lambda x: transformer.sinusoidal_encoding(S, D, x.dtype).to(x),

@@ -23,7 +23,7 @@ from utils.modern import (
     Writer,
     by_place,
     grouped_attention,
-    rms_norm,
+    root_mean_square_norm,
     train_writer,
     writer_of,
 )
@@ -97,7 +97,7 @@ def test_rms_norm_equals_torch_forward_and_gradient(dtype, near) -> None:
     x = 3 * torch.randn(2, 5, 12, dtype=dtype) + 1
     x.requires_grad_()
     gain = torch.randn(12, dtype=dtype, requires_grad=True)
-    both = rms_norm(x, gain, 0.1), F.rms_norm(x, (12,), gain, 0.1)
+    both = root_mean_square_norm(x, gain, 0.1), F.rms_norm(x, (12,), gain, 0.1)
     pulls = [torch.autograd.grad(y.sin().sum(), (x, gain)) for y in both]
     assert_close(*both, atol=near, rtol=near)
     assert_close(*pulls, atol=near, rtol=near)
@@ -106,7 +106,7 @@ def test_rms_norm_equals_torch_forward_and_gradient(dtype, near) -> None:
 
 def test_rms_norm_squares_in_float32() -> None:
     x = torch.full((1, 4), 300.0, dtype=torch.float16)
-    assert rms_norm(x, torch.ones(4, dtype=torch.float16)).tolist() == [[1.0] * 4]
+    assert root_mean_square_norm(x, torch.ones(4, dtype=torch.float16)).tolist() == [[1.0] * 4]
 
 
 def test_swiglu_is_the_formula_with_as_many_weights_as_the_net_that_it_replaces() -> None:

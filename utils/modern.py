@@ -82,7 +82,7 @@ class GroupedQueryAttention(nn.Module):
         return self.output_map(merge_heads(context)), weights
 
 
-def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
+def root_mean_square_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
     """Give each token's vector the mean square 1, then multiply by the gain.
 
     x: (..., d_model)    gain: (d_model,)    eps: keeps the root from 0
@@ -94,7 +94,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float = 1e-6) -> Tensor:
 
 
 class RMSNorm(nn.Module):
-    """rms_norm with a learned gain for each feature."""
+    """root_mean_square_norm with a learned gain for each feature."""
 
     def __init__(self, d_model: int, eps: float = 1e-6):
         super().__init__()
@@ -102,7 +102,7 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        return rms_norm(x, self.gain, self.eps)
+        return root_mean_square_norm(x, self.gain, self.eps)
 
 
 class SwiGLU(nn.Module):

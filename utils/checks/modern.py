@@ -22,7 +22,7 @@ from utils.checks.kinds import (
     want_trainable,
 )
 from utils.checks.positional_encoding import must_refuse
-from utils.modern import grouped_attention, rms_norm
+from utils.modern import grouped_attention, root_mean_square_norm
 
 # All different, so that a swapped axis cannot pass; groups of 3 and of 2.
 BATCH, N_HEADS, N_KV_HEADS, TGT_LEN, SRC_LEN, D_K = 2, 6, 2, 5, 7, 10
@@ -174,7 +174,7 @@ def check_rms_norm(answer) -> str:
     x = 0.5 * torch.randn(BATCH, 5, 5) + 0.7
     plain = case("gain 1", x, torch.ones(5), EPS)
     ends = "from the end (-1) the features are always the last axis"
-    agree(answer, rms_norm, [
+    agree(answer, root_mean_square_norm, [
         plain,
         norm_case("5 words of 5 features and a gain", BATCH, 5, 5, hint="look at how the gain "
                   "comes in"),
