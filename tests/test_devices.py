@@ -8,12 +8,23 @@ new tensors go to meta unless they are told otherwise.
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from utils import attention, decoding, metrics, recurrent, text, training, transformer, variants
+from utils import (
+    attention,
+    decoding,
+    metrics,
+    modern,
+    recurrent,
+    text,
+    training,
+    transformer,
+    variants,
+)
 from utils.attention import MultiHeadAttention
 from utils.recurrent import AttentionDecoder, BahdanauDecoder, RNNDecoder, RNNEncoder, Seq2Seq
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary
@@ -37,6 +48,10 @@ def mask(length: int = S) -> Tensor:
 
 def whole(decoder: type) -> Seq2Seq:
     return Seq2Seq(RNNEncoder(V, D), decoder(V, D))
+
+
+def recipe() -> modern.Recipe:
+    return replace(modern.MODERN, n_kv_heads=2)
 
 
 def heads() -> MultiHeadAttention:
@@ -96,6 +111,14 @@ MODULES = {
                 lambda: (floats(B, T, D), floats(B, S, D), mask(T), mask())),
     "TokenEmbedding": (lambda: transformer.TokenEmbedding(V, D), lambda: (ids(),)),
     "Transformer": (lambda: Transformer(V, V, D, 3, 2, 20), lambda: (ids(S), mask(), ids())),
+    "GroupedQueryAttention": (lambda: modern.GroupedQueryAttention(D, 6, 2, "alibi"),
+                              lambda: (floats(B, S, D), mask())),
+    "RMSNorm": (lambda: modern.RMSNorm(D), lambda: (floats(B, S, D),)),
+    "SwiGLU": (lambda: modern.SwiGLU(D, 20), lambda: (floats(B, S, D),)),
+    "RecipeBlock": (lambda: modern.RecipeBlock(recipe(), D, 6, 20),
+                    lambda: (floats(B, S, D), mask())),
+    "Writer": (lambda: modern.Writer(recipe(), V, 20, D, 6), lambda: (ids(S),)),
+    "writer_of": (lambda: modern.writer_of(modern.Recipe(), V, 99999), lambda: (ids(S),)),
 }
 
 # name: (how to make a module that is the first argument, or None, the function, its arguments)
@@ -129,6 +152,10 @@ FUNCTIONS = {
     "pick_rows": (None, lambda x, rows: decoding.pick_rows([x, (x,)], rows)[0],
                   lambda: (floats(B, D), torch.tensor([1, 1, 0]))),
     "filter_logits": (None, lambda x: decoding.filter_logits(x, 5, 0.9), lambda: (floats(B, V),)),
+    "grouped_attention": (None, modern.grouped_attention, lambda: (
+        floats(B, 6, T, 4), floats(B, 2, S, 4), floats(B, 2, S, 4), mask().unsqueeze(1))),
+    "root_mean_square_norm": (None, modern.root_mean_square_norm,
+                              lambda: (floats(B, S, D), floats(D))),
     "token_loss": (None, lambda x, tgt: training.token_loss(x, tgt, 0),
                    lambda: (floats(B, T, V), ids())),
     "sinusoidal_encoding": (None, lambda x: transformer.sinusoidal_encoding(S, D, x.dtype).to(x),
@@ -158,7 +185,7 @@ NOT_HERE = {
     "alignment_error", "bleu", "exact_match", "ngram_counts", "clipped_matches", "bleu_counts",
     "bleu_from_counts", "corpus_bleu", "paired_bootstrap", "split_words", "split_characters",
     "split_jamo", "Vocabulary", "pad_rows", "make_batch", "Batch", "Batches", "bucket_by_length",
-    "sample_sequence",
+    "sample_sequence", "Recipe", "train_writer", "by_place",
 }
 
 
@@ -190,8 +217,8 @@ def run(name: str, **to) -> list[Tensor]:
 
 def test_every_public_part_is_here() -> None:
     public = {
-        name for module in (attention, decoding, metrics, recurrent, text, training, transformer,
-                            variants)
+        name for module in (attention, decoding, metrics, modern, recurrent, text, training,
+                            transformer, variants)
         for name, value in vars(module).items()
         if callable(value) and inspect.getmodule(value) is module and not name.startswith("_")
     }

@@ -24,6 +24,7 @@ TAUGHT = (
     "recurrent",
     "transformer",
     "variants",
+    "modern",
     "training",
     "decoding",
     "metrics",

@@ -6,6 +6,7 @@ They hold numbers only (safetensors, half precision): nothing in them is ever ex
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,6 +56,27 @@ def load_model(model: nn.Module, name: str, folder: Path = FOLDER) -> nn.Module:
         )
     model.load_state_dict(kept)
     return model.eval()
+
+
+def load_runs(name: str, folder: Path = FOLDER.parent) -> list[dict[str, str | int | float]]:
+    """The rows of a table that a tool of the course measured and keeps, data/<name>.tsv.
+
+    What is written as a number comes back as one. Raises ModelUnavailable where it is missing.
+    """
+    path = Path(folder) / f"{name}.tsv"
+    if not path.is_file():
+        raise ModelUnavailable(f"{path} is missing: run `python -m tools.{name}`, or bring it back "
+                               f"with `git checkout data`.")
+    lines = [line.split("\t") for line in path.read_text("utf-8").splitlines()]
+    return [dict(zip(lines[0], map(as_number, line), strict=True)) for line in lines[1:]]
+
+
+def as_number(text: str) -> str | int | float:
+    """A text as a number, if it is one."""
+    for kind in (int, float):
+        with suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def sizes_differ(wanted: dict[str, Tensor], kept: dict[str, Tensor]) -> str:

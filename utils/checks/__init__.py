@@ -27,6 +27,11 @@ from utils.checks.inference import (
     check_keep_top_p,
     check_layer_flops,
 )
+from utils.checks.modern import (
+    check_grouped_attention,
+    check_rms_norm,
+    check_swiglu,
+)
 from utils.checks.multi_head_attention import (
     check_copy_from_torch,
     check_head_masks,
@@ -120,6 +125,7 @@ __all__ = [
     "check_find_duplicates",
     "check_gradient_sizes",
     "check_greedy_decode",
+    "check_grouped_attention",
     "check_gru_step",
     "check_head_from_memory",
     "check_head_masks",
@@ -142,6 +148,7 @@ __all__ = [
     "check_perplexity",
     "check_positions",
     "check_report",
+    "check_rms_norm",
     "check_rnn_step",
     "check_role_table",
     "check_rotary_attention",
@@ -155,6 +162,7 @@ __all__ = [
     "check_smoothing_from_memory",
     "check_softmax",
     "check_split_heads",
+    "check_swiglu",
     "check_token_loss",
     "check_transformer",
     "check_vocabulary",
