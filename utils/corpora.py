@@ -253,6 +253,11 @@ def overlap(train: Iterable[Pair], test: Iterable[Pair], side: str = "source") -
     return [pair for pair in test if compared(pair) in known]
 
 
+def plain(line: str) -> str:
+    """Return a line as a translator sees it: small letters, one space, é one sign (form NFC)."""
+    return " ".join(unicodedata.normalize("NFC", line.lower()).split())
+
+
 def split_caption(text: str) -> tuple[str, ...]:
     """Cut a raw English, German or French caption into lower-case words and signs.
 

@@ -14,12 +14,12 @@ from torch import Tensor
 from utils.attention import causal_mask
 from utils.checks.core import Mistake, call, exercise, run
 from utils.checks.kinds import agree, case
+from utils.corpora import plain
 from utils.metrics import corpus_bleu
 from utils.text import Batch, padding_mask
 from utils.training import shift_target
 from utils.transformer import Transformer
 from utils.translation import accumulate, smoothed_loss
-from utils.translator.data import plain
 
 # ---- 12.1 and 12.5 ----
 

@@ -4,7 +4,6 @@ import base64
 import bisect
 import json
 import random
-import unicodedata
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import Tensor
 
-from utils.corpora import CORPORA, Pair, load_lines, overlap, read_lines
+from utils.corpora import CORPORA, Pair, load_lines, overlap, plain, read_lines
 from utils.text import BOS, EOS, PAD, UNK, Batch, pad_rows, padding_mask
 from utils.translation import token_batches
 from utils.translator.faults import Fault, told
@@ -33,11 +32,6 @@ LICENCES = {
     "multi30k": "no open licence: research and teaching that are not commercial (Flickr30k)",
     "small_parallel_enja": "CC BY 2.0 FR (sentences of Tatoeba)",
 }
-
-
-def plain(line: str) -> str:
-    """Return a line as the model sees it: small letters, one space, é one sign (form NFC)."""
-    return " ".join(unicodedata.normalize("NFC", line.lower()).split())
 
 
 @dataclass(frozen=True)
