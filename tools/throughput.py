@@ -185,7 +185,7 @@ def by_processes(precision: str, seconds: float = 10.0) -> Iterator[tuple[int, f
         call = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
         call += ["--nproc-per-node", str(n), "-m", "tools.throughput", str(seconds)]
         done = subprocess.run(
-            call, cwd=ROOT, env=surroundings, check=True, capture_output=True, text=True
+            call, cwd=ROOT, env=surroundings, check=True, capture_output=True, encoding="utf-8"
         )
         yield n, float(done.stdout.split()[-1])
 
