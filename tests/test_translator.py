@@ -220,6 +220,13 @@ def test_other_subwords_are_refused(text: str) -> None:
         Subwords.of_text(text)
 
 
+def test_subwords_come_back_from_both_of_their_texts(subwords: Subwords) -> None:
+    for text in (subwords.to_text(), subwords.to_json()):
+        again = Subwords.of_text(text)
+        assert again.to_json() == subwords.to_json()
+    assert len(subwords.to_text()) < len(subwords.to_json())
+
+
 def test_a_sentence_is_seen_in_small_letters_and_one_form() -> None:
     assert plain("  Le  CAFE\u0301\u3000noir ") == "le caf\u00e9 noir"
 

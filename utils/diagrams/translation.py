@@ -74,13 +74,13 @@ def merged(word: str, merges: Sequence[tuple[str, str]]) -> list[Piece]:
 def subword_tree(subwords, word: str) -> Figure:
     """Draw how the letters of one word are joined to subwords, merge by merge.
 
-    subwords: with encode, and to_text that holds the merges    word: 1 to 26 letters, no space
+    subwords: with encode, and to_json that holds the merges    word: 1 to 26 letters, no space
     Raises ValueError for another word, or where the merges do not give the tokenizer's own pieces.
     """
     words_of("the word", list(word), most=26)
     if len(word.split()) != 1:
         raise ValueError(f"{word!r} is not one word: it holds a space")
-    merges = json.loads(subwords.to_text())["model"]["merges"]
+    merges = json.loads(subwords.to_json())["model"]["merges"]
     pieces = merged(SPACE + word, merges)
     tokens = [subwords.tokenizer.id_to_token(number) for number in subwords.encode(word)]
     if [piece.text for piece in pieces] != tokens:

@@ -161,7 +161,9 @@ class Subwords:
 
     @classmethod
     def of_text(cls, text: str) -> "Subwords":
-        """Return the subwords that to_text has written. Raises ValueError for another text."""
+        """Return the subwords that to_text or to_json has written. ValueError for another text."""
+        if text.startswith("{"):
+            return cls.of_json(text)
         try:
             content = zlib.decompress(base64.b85decode(text)).decode()
         except (ValueError, zlib.error) as error:
@@ -184,8 +186,12 @@ class Subwords:
         return cls(tokenizer)
 
     def to_text(self) -> str:
-        """Return a text from which of_text makes the same subwords: json, pressed together."""
-        return base64.b85encode(zlib.compress(self.tokenizer.to_str().encode(), 9)).decode()
+        """Return a text from which of_text makes the same subwords: to_json, pressed together."""
+        return base64.b85encode(zlib.compress(self.to_json().encode(), 9)).decode()
+
+    def to_json(self) -> str:
+        """Return what `tokenizers` writes of these subwords, their merges among it."""
+        return self.tokenizer.to_str()
 
     def pieces(self, sentence: str) -> list[str]:
         """Return the words and signs of a sentence, across which no subword is joined."""
