@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from tools import models as command
-from tools.notebooks import lessons, read
+from tools.notebooks import evidence, lessons, read
 from utils.corpora import available, load_grammar, load_real
 from utils.decoding import translate
 from utils.metrics import corpus_bleu, exact_match
@@ -113,6 +113,9 @@ HELD = {
     "11_transformer_ja": Kept(
         transformer, share_right, r"(\d\.\d+) of the 500 test sentences\s+are right in every word"
     ),
+    **{f"11_transformer_ja_seed{seed}": Kept(
+        transformer, share_right, rf"Transformers of seeds 0, 1, 2:(?: \d\.\d+){{{seed}}} (\d\.\d+)"
+    ) for seed in (1, 2)},
     "11_rnn_ja": Kept(
         lambda: grammar_model(AttentionDecoder, 96), share_right, r"RNN, attention .*all (\d\.\d+)"
     ),
@@ -125,7 +128,8 @@ HELD = {
 @pytest.mark.parametrize("name", KEPT)
 def test_a_kept_model_scores_what_its_lesson_prints(name: str) -> None:
     kept = HELD[name]
-    text = "\n".join(cell.text for path in lessons(which=name[:2]) for cell in read(path))
+    paths = [*lessons(which=name[:2]), *evidence(which=name[:2])]
+    text = "\n".join(cell.text for path in paths for cell in read(path))
     found = re.search(kept.printed, text)
     assert found, f"lesson {name[:2]} does not print {kept.printed}"
     model = load_model(kept.build(), name)
@@ -139,8 +143,9 @@ def test_a_kept_model_is_small_and_says_where_it_is_from(name: str) -> None:
     with safe_open(path, "pt") as file:
         card = file.metadata()
     keepers = {
-        (cell.notebook.stem, cell.id, kept)
+        (cell.notebook.stem, cell.id, kept + end)
         for lesson in lessons() for cell in read(lesson) for kept in cell.metadata.get("keeps", {})
+        for end in ("", *(f"_seed{seed}" for seed in cell.metadata.get("seeds", ())))
     }
     assert (card["lesson"], card["cell"], name) in keepers, f"run  make models NB={name[:2]}"
     assert f"`{name}`" in (FOLDER / "README.md").read_text("utf-8")
@@ -256,6 +261,23 @@ def test_the_cells_of_a_lesson_write_its_models(
     load_model(nn.Linear(2, 1), "04_layer_ja", tmp_path / "kept")
     with safe_open(tmp_path / "kept/04_layer_fr.safetensors", "pt") as file:
         assert file.metadata()["cell"] == trains["id"]
+
+
+def test_a_cell_that_lists_seeds_keeps_a_model_for_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = code("import torch\nfrom torch import nn\nSEED = 0\nwide = nn.Linear(2 + SEED, 1)")
+    wide.metadata.update(keeps={"04_wide_ja": "wide"}, seeds=[2, 1])
+    drawn = code("torch.manual_seed(0)\ndrawn = nn.Linear(1 + torch.initial_seed(), 1)")
+    drawn.metadata["keeps"] = {"04_drawn_ja": "drawn"}
+    path = write(tmp_path / "04_x.ipynb", wide, drawn)
+    monkeypatch.setenv("PYTHONPATH", str(FOLDER.parents[1]))
+    assert command.seeds_of(path) == [0, 1, 2]
+    assert command.write_models(path, tmp_path) == ["04_wide_ja", "04_drawn_ja"]
+    assert command.write_models(path, tmp_path, seed=2) == ["04_wide_ja_seed2"]
+    load_model(nn.Linear(1, 1), "04_drawn_ja", tmp_path)
+    load_model(nn.Linear(2, 1), "04_wide_ja", tmp_path)
+    load_model(nn.Linear(4, 1), "04_wide_ja_seed2", tmp_path)
 
 
 def test_a_lesson_that_keeps_nothing_is_not_run(tmp_path: Path) -> None:
