@@ -4,7 +4,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 REPOSITORY = "https://github.com/attention-by-experiment/course"
-EXTRAS = "sacrebleu pooch safetensors matplotlib_fontja koreanize_matplotlib"
+EXTRAS = "sacrebleu pooch safetensors tokenizers "
+EXTRAS += "matplotlib_fontja koreanize_matplotlib"
 PART = "utils/checks/start_here.py"  # the folder that has it is the course
 if "OMP_NUM_THREADS" not in os.environ:  # more would keep other kernels waiting
     os.environ["OMP_NUM_THREADS"] = "1"
