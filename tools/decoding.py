@@ -17,7 +17,7 @@ from utils.inference import CachedTransformer
 from utils.transformer import Transformer
 
 SIZES = dict(d_model=128, n_heads=4, n_layers=4, d_ff=256)
-VOCAB, SRC_LEN, LENGTH = 12_000, 24, 64
+VOCAB, SRC_LEN, LENGTH = 11_000, 24, 64
 AT_ONCE = (1, 16, 64)    # sentences
 
 
