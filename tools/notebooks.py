@@ -30,9 +30,11 @@ TAUGHT = (
     "metrics",
     "translation",
     "inference",
+    "one_block",
 )
 NOT_TAUGHT = (
     "probes", "corpora", "models", "diagrams", "plots", "checks", "workshop", "translator",
+    "toys",
 )
 
 BUILT_HERE = re.compile(r"# built here, kept in utils/(\w+)\.py\n")

@@ -38,6 +38,12 @@ from utils.checks.multi_head_attention import (
     check_multi_head_attention,
     check_role_table,
 )
+from utils.checks.one_block import (
+    check_corrupt_spans,
+    check_mask_tokens,
+    check_masking_from_memory,
+    check_patchify,
+)
 from utils.checks.positional_encoding import (
     check_positions,
     check_rotary_attention,
@@ -115,6 +121,7 @@ __all__ = [
     "check_clipped_matches",
     "check_copy_from_torch",
     "check_corpus_bleu",
+    "check_corrupt_spans",
     "check_decoder",
     "check_decoder_from_memory",
     "check_decoder_layer",
@@ -137,7 +144,9 @@ __all__ = [
     "check_leak_test",
     "check_lstm_step",
     "check_mask_broadcast",
+    "check_mask_tokens",
     "check_masked_softmax",
+    "check_masking_from_memory",
     "check_matmul_shape",
     "check_mean_loss",
     "check_mended_loss",
@@ -145,6 +154,7 @@ __all__ = [
     "check_multi_head_attention",
     "check_one_look",
     "check_padding_mask",
+    "check_patchify",
     "check_perplexity",
     "check_positions",
     "check_report",
