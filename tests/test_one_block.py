@@ -16,7 +16,7 @@ from utils.one_block import (
     OneBlock,
     PictureBlock,
     corrupt_spans,
-    fit,
+    fit_block,
     mask_tokens,
     patchify,
     prefix_mask,
@@ -131,5 +131,6 @@ def test_a_picture_is_no_set_and_no_order_of_batch() -> None:
 def test_fit_lowers_the_loss_and_leaves_eval_mode() -> None:
     torch.manual_seed(0)
     model, x = nn.Linear(3, 1), torch.randn(20, 3)
-    losses = fit(model, lambda: (model(x) - x.sum(dim=1, keepdim=True)).square().mean(), 200, 0.05)
+    wanted = x.sum(dim=1, keepdim=True)
+    losses = fit_block(model, lambda: (model(x) - wanted).square().mean(), 200, 0.05)
     assert len(losses) == 200 and losses[-1] < losses[0] / 100 and not model.training

@@ -51,7 +51,7 @@ def mask_tokens(
     return read, tokens.masked_fill(~chosen, vocab.pad_id)
 
 
-def fit(
+def fit_block(
     model: nn.Module, loss_of: Callable[[], Tensor], n_steps: int,
     learning_rate: float = 3e-3,
 ) -> list[float]:
