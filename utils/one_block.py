@@ -1,4 +1,4 @@
-"""One block under four masks, and the questions it learns from (built in 14)."""
+"""One block under four masks, and what it learns from (built in 14)."""
 
 from collections.abc import Callable, Sequence
 
