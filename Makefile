@@ -30,9 +30,9 @@ help:  # this list
 # folder is from another machine), all is installed anew.
 ALIVE = $(shell ($(BIN)/python -c 'import pip; print("alive")') 2>&1)
 $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)),,gone))
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
 	Python 3.11 or later and this is %d.%d: try  make PYTHON=python3.12 lab." % sys.version_info[:2])'
-	$(PYTHON) -m venv .venv
+	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $(STAMP)
 

@@ -30,7 +30,6 @@ from utils.checks.core import (
     same,
     unchanged,
     want_finite,
-    want_number,
     want_tensor,
 )
 
@@ -362,32 +361,6 @@ def test_want_tensor() -> None:
     assert want([1], (1,), "(n,)") == "want a torch.Tensor (n,), got list"
     assert want(x, (5, 2), "(a, b)") == "want shape (a, b) = (5, 2), got (2, 5)"
     assert want(x, (2, 5), "(a, b)", torch.bool) == "want torch.bool, got torch.float32"
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        3, 2.5, torch.tensor(2.5), torch.tensor([[2.5]]), -1,
-        np.float16(2.5), np.float32(2.5), np.float64(2.5), np.int64(3),
-    ],
-)
-def test_want_number_takes_one_number(number) -> None:
-    got = want_number(number, "the loss")
-    assert type(got) is float and got == float(number)
-
-
-@pytest.mark.parametrize(
-    "result, words",
-    [
-        (True, "got bool"), (np.True_, "got bool"), ("3", "got str"), (None, "got NoneType"),
-        ([3], "got list"), (np.float32(NAN), "the loss is nan"),
-        (torch.ones(2), "got a tensor of shape (2,)"), (torch.ones(0), "of shape (0,)"),
-        (NAN, "the loss is nan"), (torch.tensor(NAN), "the loss is nan"),
-        (INF, "the loss is inf"), (torch.tensor(-INF), "the loss is -inf"),
-    ],
-)
-def test_want_number_refuses_the_rest(result, words: str) -> None:
-    assert words in complaint(want_number, result, "the loss")
 
 
 def test_want_finite() -> None:

@@ -330,6 +330,15 @@ def unclipped(h, r):
     return score(h, r) and score(h, r, mean=lambda shares: math.prod(share) ** 0.25)
 
 
+def in_any_order(h, r):
+    sums = np.zeros((4, 2))
+    for a, b in zip(h, r):
+        for n in range(4):
+            written, wanted = (Counter(tuple(sorted(g)) for g in runs(t, n + 1)) for t in (a, b))
+            sums[n] += (written & wanted).total(), written.total()
+    return score(h, r, mean=lambda shares: np.prod(sums[:, 0] / sums[:, 1]) ** 0.25)
+
+
 BLEU = Exercise(
     lesson.check_corpus_bleu,
     right=[lambda h, r: corpus_bleu(h, r, smooth=False), score, by_product, in_numpy],
@@ -357,6 +366,7 @@ BLEU = Exercise(
         (scored(weights=(1 / 3,) * 3), "only the orders 1 to 3"),
         (scored(weights=(1.0,) * 4), "no root is taken"),
         (scored(weights=(0.25 / math.log(2),) * 4), "use math.log"),
+        (in_any_order, "words in their order"),
         (unclipped, "are not clipped"),
         (lambda h, r: score([[*itertools.chain(*h)]], [[*itertools.chain(*r)]]), "glued together"),
         (lambda h, r: round(score(h, r), 2), "is rounded"),
@@ -430,6 +440,8 @@ TEST = Exercise(
         (found(f"found == {BEST}", "False"), "no search passes"),
         (found(f"found == {BEST}", f"len(found) == len({BEST})"), "of the right length passes"),
         (found(f"found == {BEST}", f"found[0] == {BEST}[0]"), "right first word"),
+        (found(f"found == {BEST}", f"all(a == b for a, b in zip(found, {BEST}))"),
+         "zip stops at the shorter one"),
         (found(VERDICT, "found != max"), "turned round"),
         (found(f"found == {BEST}", "found in everything"), "every search passes"),
         (found(f"found == {BEST}", f'found in ({BEST}, ("<eos>",))'), "stops at its first <eos>"),

@@ -23,6 +23,7 @@ from utils.checks.kinds import (
     built,
     case,
     forward,
+    judge_birth,
     judge_dropped,
     keeps_nothing,
     want_trainable,
@@ -76,9 +77,12 @@ KINDS = {
     "in place": (lambda q, k: scores(q.mul_(1), k.add_(1)), "in place"),
     "float32 inside": (lambda q, k: scores(q, k).float(), "want torch.float64, got torch.float32"),
     "another kind of number": (lambda q, k: scores(q, k) > 0, "got torch.bool"),
-    "seeds": (lambda q, k: (torch.manual_seed(0), scores(q, k))[1], "sets the random state"),
+    "seeds": (lambda q, k: (torch.manual_seed(0), scores(q, k))[1],
+              "sets the random state itself (manual_seed)"),
     "numpy seeds": (lambda q, k: (np.random.seed(0), scores(q, k))[1],  # noqa: NPY002
-                    "sets the random state"),
+                    "sets the random state itself (np.random.seed)"),
+    "Python seeds": (lambda q, k: (random.seed(0), scores(q, k))[1],
+                     "sets the random state itself (random.seed)"),
     "noise": (lambda q, k: scores(q, k) + torch.rand(()), "random numbers have a part"),
     "a sum over all calls": (lambda q, k, kept=[]: (kept.append(scores(q, k)), sum(
         x.mean() for x in kept) + scores(q, k))[1], "kept from the call before"),
@@ -176,7 +180,10 @@ UNLIKE = [
     (torch.tensor([math.inf]), torch.tensor([1.0]), "some step divides by 0"),
     (torch.tensor([1.1e-9]), torch.tensor([1e-9]), "is 1.1e-09, want 1e-09"),
     (torch.tensor([[0.0, 1.00002]]), torch.tensor([[0.0, 1.0]]), "it[0, 1] (row 0, column 1)"),
-    (torch.ones(2), torch.ones(2).double(), "want torch.float64"), (None, [1], "got NoneType"),
+    (torch.ones(2), torch.ones(2).double(), "want torch.float64"),
+    (torch.ones(2), torch.ones(2).half(), "want torch.float16 of it, got torch.float32"),
+    (torch.ones(2).half(), torch.ones(2).bfloat16(), "want torch.bfloat16 of it"),
+    (None, [1], "got NoneType"),
     (7, torch.ones(2), "want it as a torch.Tensor (column), got int"), ("a", "b", "'a', want 'b'"),
 ]
 
@@ -309,6 +316,28 @@ def test_gradients_at_the_weights_of_a_module() -> None:
     net.map.bias.requires_grad_(False)
     with pytest.raises(Mistake, match=r"`map.bias` is frozen"):
         want_trainable(net)
+
+
+def born(before: Callable) -> Callable:
+    """Something that makes a Net and runs `before` first."""
+    return lambda: (before(), Net())[1]
+
+
+@pytest.mark.parametrize("make, words", [
+    (born(lambda: torch.manual_seed(3)), "begin with the same weights"),
+    (born(lambda: np.random.seed(3)), r"state itself \(np.random.seed\)"),    # noqa: NPY002
+    (born(lambda: random.seed(3)), r"state itself \(random.seed\)"),
+    (lambda: (torch.manual_seed(3), nn.Identity())[1], r"state itself \(manual_seed\)"),
+])
+def test_a_module_that_seeds_itself_is_named(make: Callable, words: str) -> None:
+    with settled(), pytest.raises(Mistake, match=words):
+        judge_birth(make)
+
+
+def test_modules_that_draw_or_draw_nothing_are_born_rightly() -> None:
+    with settled():
+        judge_birth(Net)
+        judge_birth(nn.Identity)
 
 
 ONES = torch.ones(4, 20, 30)

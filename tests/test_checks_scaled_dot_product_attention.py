@@ -112,7 +112,7 @@ ATTENTION = Exercise(
         (spread("scores.log_softmax(-1)"), "log_softmax"),
         (spread("scores.abs()"), "want 1, shared among its keys"),
         (spread("(scores ** 2).softmax(-1)"), "rows of weights sum to 1, but"),
-        (by_the_mean, "but for scores of some thousands (only `q` is another): context"),
+        (by_the_mean, "but for scores of 10,000 and more (only `q` is another): context"),
         (spread("scores / 0"), "inf - inf"),
         (mix("weights @ k"), "mix the keys"),
         (mix("scores @ v"), "mixes with the scores"),
@@ -141,6 +141,8 @@ ATTENTION = Exercise(
         (hides("scores.masked_fill(~mask, -30.0).softmax(-1)"), LARGE),
         (hides("scores.masked_fill(~mask, -1e4).softmax(-1)"), LARGE),
         (hides("scores.masked_fill(~mask, -1e9).softmax(-1)"), LARGE),
+        (hides("scores.masked_fill(~mask, -1e4).softmax(-1).masked_fill(~mask, 0.0)"),
+         "-1e4 is an ordinary score"),
         (hides("(scores.softmax(-1) * mask) / (scores.softmax(-1) * mask).sum(-1, keepdim=True)"
                ".clamp(min=1e-30)"), "too late to hide"),
         (hides("masked_softmax(scores, mask.view(2, 1, 5, 10))"), "but for a mask for a single"),
@@ -164,7 +166,9 @@ ATTENTION = Exercise(
         (att(MIX, "weights @ v, weights @ v"), "of weights (sentence, head, query, key) ="),
         (changes_input, "in place"),
     ],
-    twins=[LARGE],
+    twins=[LARGE, "but for scores of 10,000 and more (only `q` is another): context",
+           "exp() leaves the range of a float: use", "too late to hide",
+           "-1e4 is an ordinary score"],
     hostile=[lambda *given: 7, lambda *given: torch.tensor(NAN)],
 )
 
@@ -339,7 +343,13 @@ HEAD = Exercise(
         (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -3.0).softmax(-1)"),
          "but that key is hidden"),
         (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -30.).softmax(-1)"),
-         "but for scores of some thousands (only `x` is another): weights["),
+         "hidden: weights["),
+        (masked_by(f"(q @ k.mT / {ROOT}).masked_fill(~mask, -1e4).softmax(-1).masked_fill(~mask, "
+                   "0.)"), "-1e4 is an ordinary score"),
+        (head("v, mask)", "v, causal_mask(x.size(-2)) if mask is None else mask & "
+              "causal_mask(x.size(-2)))"), "and no more"),
+        (head(CALL, f"tuple(part.squeeze() for part in {CALL})"), "for one "
+         "sentence of one word (only `x` is another): want shape of context"),
         (mixed(f"(q @ k.mT / {ROOT}).softmax(-1) @ v"), "the context does not"),
         (head("v, mask)", "v, mask if self.training else None)"), "but for a mask in eval mode"),
         (head(MAPS, f"{MAPS}\n        v = self.__dict__.setdefault('v', v)\n        if v.shape[:2] "
@@ -354,6 +364,7 @@ HEAD = Exercise(
         (head(CALL, f"tuple(part.detach() for part in {CALL})"), "any of the arguments"),
         (head(VALUE, f"{VALUE}; self.key_map.requires_grad_(False)"), "is frozen"),
     ],
+    twins=["and no more", "hides, and no more"],
     stubs=[Untouched, head(CALL, "..."), head(f"return {CALL}", "return ..., ...")],
     hostile=HOSTILE_HEADS,
     is_function=False,

@@ -122,6 +122,8 @@ DECODER = Exercise(
         (decoder("nn.Linear(d_model, vocab_size)", "nn.Linear(d_model, vocab_size);"
                  " self.out.requires_grad_(False)"), "is frozen"),
         (gives(f"self.train(), {NEW}"), "as a torch.Tensor"),
+        (decoder("super().__init__()", "super().__init__(); torch.manual_seed(3)"),
+         "begin with the same weights"),
         (Remembers, "kept from the call before"),
         (RNNDecoder(11, 6), "the class itself"),
         (lambda *sizes: 7, "want a class"),

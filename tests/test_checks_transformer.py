@@ -138,6 +138,10 @@ LAYER = Exercise(
         (first("y", "y", "y", TGT.format("True |")), "the first attention hides nothing"),
         (first("y", "y", "y", "~tgt_mask"), "the first attention got tgt_mask turned"),
         (first("y", "y", "y", TGT.format("~")), "the first attention got tgt_mask turned"),
+        (first("y", "y", "y", "causal_mask(y.size(1)) if tgt_mask is None else tgt_mask & "
+               "causal_mask(y.size(1))"), "a causal mask is built in"),
+        (layer("super().__init__()", "super().__init__(); torch.manual_seed(3)"),
+         "begin with the same weights"),
         (first("y", "y", "y", "src_mask"), "the first attention got src_mask"),
         (first("y", "y", "y", "tgt_mask if tgt_mask is None else tgt_mask[:1]"),
          "all sentences get the tgt_mask of the first"),
@@ -204,7 +208,9 @@ EXCHANGED = [
 ]
 MEMORY = Exercise(lesson.check_decoder_from_memory,
                   right=[OtherNames, DecoderLayer, *(answer for answer, _ in EXCHANGED)],
-                  wrong=LAYER.wrong[::4], twins=LAYER.twins, stubs=LAYER.stubs,
+                  wrong=[*LAYER.wrong[::4],
+                         (layer("super().__init__()", "super().__init__(); torch.manual_seed(5)"),
+                          "two new modules of your class")], twins=LAYER.twins, stubs=LAYER.stubs,
                   hostile=LAYER.hostile[::3], is_function=False)
 LAYER.wrong += EXCHANGED
 
@@ -324,6 +330,8 @@ WHOLE = Exercise(
         (whole("self.out = nn.Linear(d_model, n_tgt)", "self.out = nn.Linear(d_model, n_tgt); "
                "self.out.requires_grad_(False)"), "`out.weight` is frozen"),
         (whole("p = causal", "tgt.zero_(); p = causal"), "in place"),
+        (whole("super().__init__()", "super().__init__(); torch.manual_seed(3)"),
+         "begin with the same weights"),
         (whole("p = causal", "torch.manual_seed(1); p = causal"), "random state itself"),
         (whole("p = causal", "self.train(); p = causal"), "the mode (train or eval)"),
     ],
@@ -549,6 +557,8 @@ LEAK = Exercise(
         (leaks("> 1e-5", "> 0"), "Compare the largest change, no sum"),
         (leaks("abs().max()", "abs().sum()"), "Compare the largest change, no sum"),
         (leaks("with at_rest(model):", "if model.eval():"), "leaves the model in another mode"),
+        (leaks("others = other_tokens(tgt)", "others = other_tokens(tgt); model.dropout.p = 0.0"),
+         "leaves the dropout rate of `dropout` changed"),
         (leaks("> 1e-5", "> 1e-2"), "More than 1e-5 is a leak"),
         (leaks("> 1e-5", "> 1e-4"), "More than 1e-5 is a leak"),
         (leaks("abs().max()", "abs().mean()"), "More than 1e-5 is a leak"),

@@ -460,7 +460,7 @@ def test_killed_process_leaves_no_half_file_under_the_name(server, cache):
         stderr=subprocess.DEVNULL,
     )
     try:
-        assert server.paused.wait(8)
+        assert server.paused.wait(60)  # a busy machine needs long to import torch
     finally:
         process.kill()
         process.wait()

@@ -24,6 +24,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Do not train, do not reach for the network, and take every folder for one to write into."""
     monkeypatch.setattr(doctor, "refusal", lambda folder: None)
     monkeypatch.setattr(benchmark, "step_times", lambda setting, n, beside, *_: {"04": 0.02})
+    monkeypatch.setattr(doctor, "share_of_core", lambda: 1.0)
     monkeypatch.setattr(corpora, "_no_answer", lambda url: None)
     corpora._ask_once.cache_clear()
     yield
@@ -119,6 +120,24 @@ def test_a_machine_whose_threads_wait(
     assert line.endswith("unset OMP_NUM_THREADS")
 
 
+def test_a_machine_that_computes_for_others(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(doctor, "share_of_core", lambda: 0.6)
+    (line,) = beginning(said(capsys)[1], TO_DO)
+    assert "now a process gets 60 % of a core: close what else computes" in line
+
+
+def test_two_busy_processes_share_one_core() -> None:
+    if not shutil.which("taskset"):
+        pytest.skip("taskset is not installed")
+    lines = "from tools import benchmark, doctor\nwith benchmark.busy(1):\n"
+    lines += "    print(doctor.share_of_core(1.0))"
+    call = ["taskset", "-c", "0", sys.executable, "-c", lines]
+    assert 0 < float(subprocess.check_output(call, cwd=ROOT)) < doctor.SHARE
+
+
 REFUSAL = doctor.refusal
 
 
@@ -138,6 +157,24 @@ def test_no_place_for_jupyter(
     assert status == 1
     assert f"nothing can be written into {tmp_path / 'file'} (" in beginning(lines, BAD)[0]
     assert "no kernel can start" in beginning(lines, BAD)[0]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_corpora_that_are_here_need_no_place(
+    there: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "is_here", lambda name: there)
+    monkeypatch.setattr(corpora, "available", lambda name: None)
+    monkeypatch.setattr(doctor, "refusal", lambda f: "no" if f == corpora.CACHE else None)
+    lines = said(capsys)[1]
+    assert any("no: no corpus can be downloaded" in line for line in lines) == (not there)
+
+
+def test_a_damaged_corpus_is_not_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "multi30k").mkdir()
+    (tmp_path / "multi30k/train.en.gz").write_bytes(b"another file")
+    monkeypatch.setenv("COURSE_DATA", str(tmp_path))
+    assert not doctor.is_here("multi30k") and corpora.available("multi30k") is not None
 
 
 def test_another_kernel_of_the_same_name(

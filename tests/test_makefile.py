@@ -36,7 +36,8 @@ def folder(tmp_path: Path) -> Path:
     (root / "notebooks/05_attention.ipynb").touch()
     for name in ("Makefile", "requirements.txt"):
         shutil.copy(ROOT / name, root / name)
-    for place in (root / ".venv/bin/python", tmp_path / "python3"):
+    (tmp_path / "my programs").mkdir()
+    for place in (root / ".venv/bin/python", tmp_path / "my programs/python3"):
         place.write_text(PYTHON, encoding="utf-8")
         place.chmod(0o755)
     (root / ".venv/.installed").touch()
@@ -47,7 +48,7 @@ def make(folder: Path, *arguments: str, **own: str) -> subprocess.CompletedProce
     """Run make there, with the made-up Python as python3 and no number of threads set."""
     ours = ("OMP_", "MAKE", "PYTHON")
     inherited = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
-    python = f"PYTHON={folder.parent / 'python3'}"
+    python = f"PYTHON={folder.parent / 'my programs/python3'}"
     return subprocess.run(
         ["make", *arguments, python], cwd=folder, env=inherited | own,
         capture_output=True, encoding="utf-8", check=False,

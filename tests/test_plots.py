@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib
 import matplotlib.pyplot as plt
@@ -79,10 +80,53 @@ def test_the_fonts_are_registered_once() -> None:
 def test_a_missing_font_package_is_named(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(plots, "find_spec", lambda n: None if n == package else find_spec(n))
-    command = f"{sys.executable} -m pip install {package.replace('_', '-')}"
+    command = f"{sys.executable} -m pip install .*{package.replace('_', '-')}"
     with pytest.raises(ModuleNotFoundError, match=command) as caught:
         plots.use_course_style()
     assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def fonts_of_the_system(monkeypatch: pytest.MonkeyPatch) -> list[font_manager.FontEntry]:
+    """Return matplotlib's list of fonts without those of the course; afterwards it is as before."""
+    families = {family for _, family in plots.CJK_FONTS.values()}
+    known = [f for f in font_manager.fontManager.ttflist if f.name not in families]
+    monkeypatch.setattr(font_manager.fontManager, "ttflist", known)
+    yield known
+    font_manager.fontManager._findfont_cached.cache_clear()
+
+
+@pytest.mark.parametrize("package", plots.CJK_FONTS)
+@pytest.mark.parametrize("content", [None, b"half a font"])
+def test_a_font_file_that_cannot_be_read_is_named(
+    package: str, content: bytes | None, fonts_of_the_system: list, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    path = tmp_path / plots.CJK_FONTS[package][0]
+    path.parent.mkdir()
+    if content is not None:
+        path.write_bytes(content)
+    find_spec = importlib.util.find_spec
+    here = SimpleNamespace(origin=str(tmp_path / "__init__.py"))
+    monkeypatch.setattr(plots, "find_spec", lambda n: here if n == package else find_spec(n))
+    with pytest.raises(OSError) as caught:
+        plots.use_course_style()
+    said = str(caught.value)
+    assert said.startswith(f"{path}, the font that draws the labels, cannot be read (")
+    assert said.endswith(f"-m pip install --force-reinstall --no-deps {package.replace('_', '-')}")
+
+
+def test_an_empty_folder_is_no_font_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "find_spec", lambda name: SimpleNamespace(origin=None))
+    with pytest.raises(ModuleNotFoundError, match="matplotlib-fontja, whose font"):
+        plots.use_course_style()
+
+
+def test_a_font_of_the_system_that_is_gone_does_not_count(fonts_of_the_system: list) -> None:
+    for _, family in plots.CJK_FONTS.values():
+        fonts_of_the_system.append(font_manager.FontEntry(fname="/gone/x.ttf", name=family))
+    plots.use_course_style()
+    assert missing_glyphs(TEXTS["Japanese"] + TEXTS["Korean"]) == []
 
 
 def test_lines_differ_for_the_colour_blind() -> None:

@@ -715,6 +715,7 @@ def test_a_banned_token_hides_nothing(value):
         assert neighbour_leak(banned(transformer(), value).to(dtype), *batch()) < LIMIT
         leak = banned(with_tgt_mask(lambda n: None)(), value).to(dtype)
         assert future_leak(leak, *batch()) > LIMIT
+    assert order_change(banned(FAULTS["no positions"][0](), value), *batch()) < LIMIT
 
 
 def test_large_logits_are_no_leak():

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from importlib import metadata
 from importlib.util import find_spec
@@ -23,6 +24,7 @@ PLAIN = {GOOD: "ok", TO_DO: "!", BAD: "NO"}    # for a terminal that cannot writ
 NEEDED = ("torch", "numpy", "matplotlib", "seaborn", "tqdm", "safetensors", "ipykernel")
 WANTED = ("jupyterlab", "sacrebleu", "pooch", "ipywidgets")
 SLOW = 4.0    # beside one busy process a step may take twice as long, not this many times
+SHARE = 0.8    # of a core: a busy process that gets less has to wait for others
 MODEL = "04"    # the size of the model that is timed
 
 
@@ -71,19 +73,30 @@ def torch_loads() -> Iterator[Finding]:
     yield Finding(GOOD if total == 8 else BAD, f"torch multiplies: 2 x 2 ones give {total:g}")
 
 
+def share_of_core(seconds: float = 0.5) -> float:
+    """Return which part of a core a busy process gets here now."""
+    wall, own = time.perf_counter(), time.process_time()
+    while time.perf_counter() < wall + seconds:
+        pass
+    return (time.process_time() - own) / (time.perf_counter() - wall)
+
+
 def speed() -> Iterator[Finding]:
-    """What a training step costs now, alone and beside a busy process."""
+    """What a training step costs now, as the machine is and beside one more busy process."""
     from tools.benchmark import step_times
 
+    share = share_of_core()
     chosen = os.environ.get("OMP_NUM_THREADS")
     setting = {"OMP_NUM_THREADS": chosen or "1"}
     alone, beside = (step_times(setting, 1, n, 0.3, (MODEL,))[MODEL] for n in (0, 1))
     threads = f"OMP_NUM_THREADS={chosen}" if chosen else "one thread, as the lessons set it"
     text = f"{cores()} cores, {threads}: a training step of lesson {MODEL} takes "
-    text += f"{1000 * alone:.0f} ms, beside a busy process {1000 * beside:.0f} ms"
-    if beside > SLOW * alone:
-        advice = "unset OMP_NUM_THREADS" if chosen else "something else computes on this machine"
-        yield Finding(TO_DO, f"{text}; {advice}")
+    text += f"{1000 * alone:.0f} ms, beside one more busy process {1000 * beside:.0f} ms"
+    if chosen and beside > SLOW * alone:
+        yield Finding(TO_DO, f"{text}; unset OMP_NUM_THREADS")
+    elif share < SHARE or beside > SLOW * alone:
+        yield Finding(TO_DO, f"{text}; now a process gets {100 * share:.0f} % of a core: close "
+                             f"what else computes on this machine, or be patient with the lessons")
     else:
         yield Finding(GOOD, text)
 
@@ -98,7 +111,7 @@ def fonts() -> Iterator[Finding]:
     for (_, family), letter in zip(CJK_FONTS.values(), "猫학", strict=True):
         file = font_manager.findfont(family, fallback_to_default=False)
         if not font_manager.get_font(file).get_char_index(ord(letter)):
-            yield Finding(TO_DO, f"the font {file} has no {letter}")
+            yield Finding(TO_DO, f"the font {file} has no {letter}: labels show boxes")
             return
     yield Finding(GOOD, "fonts for Japanese and Korean labels")
 
@@ -111,14 +124,24 @@ def grammar() -> Iterator[Finding]:
     yield Finding(GOOD, f"the generated corpus: {', '.join(sizes)} pairs")
 
 
+def is_here(name: str) -> bool:
+    """Tell whether all files of a real corpus are on this machine."""
+    from utils.corpora import CORPORA, CorpusUnavailable, _stored
+
+    try:
+        return all(_stored(name, file) is not None for file in CORPORA[name].hashes)
+    except CorpusUnavailable:
+        return False
+
+
 def real_corpora() -> Iterator[Finding]:
     """The real corpora: here, or to be had from their hosts."""
-    from utils.corpora import CORPORA, _stored, available
+    from utils.corpora import CORPORA, available
 
     for name, corpus in CORPORA.items():
         if reason := available(name):
             yield Finding(TO_DO, f"{reason} A few cells need it; without it they are left out.")
-        elif all(_stored(name, file) for file in corpus.hashes):
+        elif is_here(name):
             yield Finding(GOOD, f"{name} is on this machine")
         else:
             yield Finding(GOOD, f"{name} is not here yet and can be downloaded from {corpus.url}")
@@ -160,20 +183,23 @@ def permissions() -> Iterator[Finding]:
     """Where the reader's work, the corpora and Jupyter's own files are written."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    from utils.corpora import CACHE
+    from utils.corpora import CACHE, CORPORA
 
-    places = (
+    places = [
         (BAD, Path(jupyter_runtime_dir()), "no kernel can start; let JUPYTER_RUNTIME_DIR name one"),
         (TO_DO, ROOT / "notebooks", "your work cannot be saved; copy the folder of the course"),
-        (TO_DO, CACHE, "no corpus can be downloaded; COURSE_DATA may name a folder that has them"),
-    )
+    ]
+    if wanted := not all(map(is_here, CORPORA)):
+        advice = "no corpus can be downloaded; let COURSE_DATA name a folder that has them"
+        places.append((TO_DO, CACHE, advice))
     refused = False
     for sign, folder, advice in places:
         if why := refusal(folder):
             refused = True
             yield Finding(sign, f"{why}: {advice}")
     if not refused:
-        yield Finding(GOOD, "notebooks, corpora and Jupyter's files can be written")
+        corpora = ", corpora" if wanted else ""
+        yield Finding(GOOD, f"notebooks{corpora} and Jupyter's files can be written")
 
 
 def kernel() -> Iterator[Finding]:

@@ -34,15 +34,7 @@ def use_course_style() -> None:
     sns.set_theme(context="notebook", style="ticks", palette="colorblind")
     families = ["DejaVu Sans"]
     for package, (file, family) in CJK_FONTS.items():
-        spec = find_spec(package)
-        if spec is None:
-            raise ModuleNotFoundError(
-                f"{package.replace('_', '-')}, whose font draws the labels, is not installed for "
-                f"{sys.executable}: choose the kernel of the course (make lab), or run "
-                f"{sys.executable} -m pip install {package.replace('_', '-')}"
-            )
-        if family not in font_manager.get_font_names():
-            font_manager.fontManager.addfont(Path(spec.origin).parent / file)
+        add_font(package, file, family)
         families.append(family)
     plt.rcParams.update(
         {
@@ -55,6 +47,34 @@ def use_course_style() -> None:
             "axes.unicode_minus": False,
         }
     )
+
+
+def add_font(package: str, file: str, family: str) -> None:
+    """Let matplotlib draw a family of letters with the file that a package carries, and no other.
+
+    matplotlib remembers where it saw the fonts of the system, also those that are gone since.
+    Raises ModuleNotFoundError without the package, OSError where its file cannot be read.
+    """
+    name = package.replace("_", "-")
+    install = f"run {sys.executable} -m pip install --force-reinstall --no-deps {name}"
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            f"{name}, whose font draws the labels, is not installed for {sys.executable}: choose "
+            f"the kernel of the course (make lab), or {install}"
+        )
+    path = Path(spec.origin).parent / file
+    known = font_manager.fontManager.ttflist
+    known[:] = [font for font in known if font.name != family or Path(font.fname) == path]
+    if family in font_manager.get_font_names():
+        return
+    try:
+        font_manager.fontManager.addfont(path)
+    except (OSError, RuntimeError) as error:
+        raise OSError(
+            f"{path}, the font that draws the labels, cannot be read "
+            f"({getattr(error, 'strerror', None) or error}): {install}"
+        ) from error
 
 
 def draw_as_png() -> None:

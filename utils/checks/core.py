@@ -11,7 +11,6 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -278,22 +277,6 @@ def want_tensor(result, shape: tuple, axes: str, dtype: torch.dtype | None = Non
     if dtype is not None and result.dtype != dtype:
         raise Mistake(f"want {dtype}, got {result.dtype}")
     return result
-
-
-def want_number(result, what: str) -> float:
-    """Make sure that an answer is one finite number, Python's, numpy's or torch's; returns it."""
-    is_bool = isinstance(result, bool | np.bool_)
-    if is_bool or not isinstance(result, numbers.Real | Tensor | np.ndarray):
-        raise Mistake(f"want {what} as one number, got {type(result).__name__}")
-    if isinstance(result, Tensor | np.ndarray) and math.prod(result.shape) != 1:
-        kind = "a tensor" if isinstance(result, Tensor) else "an array"
-        raise Mistake(f"want {what} as one number, got {kind} of shape {tuple(result.shape)}")
-    number = float(result.item() if hasattr(result, "item") else result)
-    if math.isnan(number):
-        raise Mistake(f"{what} is nan: some step computes 0/0, inf - inf or log(0)")
-    if math.isinf(number):
-        raise Mistake(f"{what} is {number}: some step divides by 0, takes log(0) or a large exp()")
-    return number
 
 
 def want_finite(result: Tensor, why: str) -> Tensor:

@@ -320,6 +320,8 @@ def check_corpus_bleu(answer) -> str:
         case("equal sentences", REFERENCES, REFERENCES),
         case("as many words, and one of them wrong", split_all("a b c d e f x h"),
              split_all("a b c d e f g h")),
+        case("two words exchanged", split_all("a b c d e g f"), split_all("a b c d e f g"),
+             hint="an n-gram is its words in their order"),
         case("a sentence of two words among others", [*SHORT, ["u", "v"]],
              [*REFERENCES, ["u", "w"]], hint="a sentence without a match adds 0 to the counts; "
              "only the sums are divided"),
@@ -368,6 +370,11 @@ def bleu_mistakes() -> list[tuple[Callable, str]]:
     def unclipped(a, b, n):
         wanted = ngram_counts(b, n)
         return sum(c for g, c in ngram_counts(a, n).items() if g in wanted), max(len(a) - n + 1, 0)
+
+    def in_any_order(a, b, n):
+        written, wanted = (Counter(tuple(sorted(t[i : i + n])) for i in range(len(t) - n + 1))
+                           for t in (a, b))
+        return (written & wanted).total(), written.total()
 
     def by_sentence(shares, pairs):
         each = [[a / b if b else 0.0 for a, b in order] for order in pairs]
@@ -428,6 +435,8 @@ def bleu_mistakes() -> list[tuple[Callable, str]]:
          "math.log"),
         (wrong(count=unclipped), "the matches are not clipped: an n-gram counts at most as often "
          "as its reference has it"),
+        (wrong(count=in_any_order), "'a b' is found in 'b a': an n-gram is its words in their "
+         "order"),
         (lambda h, r: score(*([list(itertools.chain(*words))] for words in (h, r))),
          "the sentences are glued together: n-grams must not reach over the end of a sentence, nor "
          "match in another one"),
@@ -460,6 +469,9 @@ WORLDS = (
      "y x z <eos>": -4.1, "y x x z": -4.4, "y z x <eos>": -4.3},
 )
 PENALTIES = (1.0, 0.0, 0.5, 2.0)
+# with a penalty of 2 the second best is the beginning of the best
+BEGUN = {"b a b <eos>": -3.9, "b a b": -2.2, "a <eos>": -1.44, "<eos>": -1.6,
+         "b <eos>": -2.3}
 
 
 def ranked(everything: dict, length_penalty: float) -> list[tuple]:
@@ -488,7 +500,8 @@ def check_beam_test(answer) -> str:
 
         return search
 
-    few, more = ({tuple(text.split()): p for text, p in world.items()} for world in WORLDS)
+    few, more, begun = ({tuple(text.split()): p for text, p in world.items()}
+                        for world in (*WORLDS, BEGUN))
     verdict = call(answer, made(few, SEARCHES["a correct search"]), few, 1.0)
     if not sizes:
         raise Mistake("`search` is never called: want it asked for its answer, then judged")
@@ -500,8 +513,9 @@ def check_beam_test(answer) -> str:
              made(world, rule), world, alpha,
              hint="has its beam len(everything) places?" if "correct" in words else
              "ask once, with len(everything) places, and let no sentence but the best one pass")
-        for world, alpha, (words, rule) in itertools.product(
-            (few, more), PENALTIES, SEARCHES.items())
+        for world, alpha, (words, rule) in [
+            *itertools.product((few, more), PENALTIES, SEARCHES.items()),
+            *itertools.product([begun], [2.0], SEARCHES.items())]
     ], verdict_mistakes(), axes={"the verdict": ()}, advice="That is for a correct search, which "
         "must pass")
     return "It lets the correct search pass and catches five broken ones"
@@ -546,6 +560,9 @@ def verdict_mistakes() -> list[tuple[Callable, str]]:
          "length passes: only the best sentence may"),
         (judge(compare=lambda e, found, best: found[0] == best[0]), "a sentence with the right "
          "first word passes: only the best sentence may"),
+        (judge(compare=lambda e, found, best: all(a == b for a, b in zip(found, best))), "the "
+         "beginning of the best sentence passes: the lengths must be equal, too (zip stops at the "
+         "shorter one)"),
         (judge(compare=lambda e, found, best: found != best), "the verdict is turned round: "
          "want True if the search finds the best sentence"),
         (judge(compare=lambda e, found, best: found in e), "a search passes with any sentence of "

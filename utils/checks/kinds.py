@@ -45,6 +45,7 @@ KEPT = ("twice the same arguments give two results: something is kept from the c
 DRAWN = ("random numbers have a part in the result: twice the same arguments give two results. Is "
          "something drawn (multinomial, rand), or dropped (F.dropout drops in eval mode, too)? "
          "Nothing here is random")
+SEEDERS = "manual_seed", "np.random.seed", "random.seed"    # in the order of random_states()
 
 
 @dataclass(frozen=True)
@@ -406,8 +407,8 @@ class Trial:
             results.append(call(self.by_name(one.args), *one.args))
             after.append(random_states())
             wants.append(self.truth(*one.args))
-        if any(a == b for a, b in zip(*after)):
-            raise Mistake("your function sets the random state itself (manual_seed): from then on "
+        if seeder := seeded(after):
+            raise Mistake(f"your function sets the random state itself ({seeder}): from then on "
                           "everybody draws the same numbers. Leave the seed to the caller")
         is_fixed = not self.complaint(*wants)
         if is_fixed and self.complaint(*results):
@@ -477,6 +478,11 @@ class Trial:
 
 
 # ---- what moves, and what pulls ----
+
+
+def seeded(after: list[tuple]) -> str:
+    """What sets a random state that is the same after runs from two seeds; '' if nothing does."""
+    return next((name for name, one, other in zip(SEEDERS, *after) if one == other), "")
 
 
 def fits_signature(function, *args, **named) -> bool:
@@ -623,9 +629,12 @@ def judge_birth(make: Callable[[], nn.Module]) -> None:
         after.append(random_states())
     drawn = [torch.equal(a, b) for a, b in zip(*(one.parameters() for one in born))
              if a.numel() > 1 and (a != a.flatten()[0]).any()]
-    if any(a == b for a, b in zip(*after)) or (drawn and all(drawn)):
+    if drawn and all(drawn):
         raise Mistake("two new modules of your class begin with the same weights: is the random "
                       "state set in __init__ (manual_seed)? Leave the seed to the caller")
+    if seeder := seeded(after):
+        raise Mistake(f"the __init__ of your class sets the random state itself ({seeder}): from "
+                      "then on everybody draws the same numbers. Leave the seed to the caller")
 
 
 def want_trainable(module: nn.Module) -> None:

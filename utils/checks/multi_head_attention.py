@@ -17,7 +17,9 @@ from utils.checks.kinds import (
     agree,
     as_dtype,
     built,
+    capital,
     case,
+    judge_birth,
     keeps_nothing,
     only,
     run,
@@ -66,6 +68,7 @@ def check_multi_head_attention(answer) -> str:
               advice="So it is in float64: something has a type of its own")
     keeps_nothing(look, attend, cases, list(PARTS))
     want_trainable(cases[0].args[0])
+    judge_birth(lambda: built(answer, D_MODEL, N_HEADS))
     return "Outputs, the weights of each head, masks and gradients are as they should be"
 
 
@@ -126,11 +129,13 @@ def head_cases(answer) -> list[Case]:
         return case(words, net, sizes[1], query, key, value, mask, hint=hint, gradients=gradients)
 
     real = torch.arange(TGT_LEN) < torch.tensor([[TGT_LEN], [TGT_LEN - 2]])
+    axes = "ask how many axes a mask has, mask.dim(): its sizes may be any"
+    two = "one of two axes fits the scores as it is, a row for each query"
     three = "a mask of three axes needs one more, for the heads: mask.unsqueeze(1)"
     four = "a mask of four axes has one for the heads already: pass it on as it is"
     blind = some(BATCH, TGT_LEN, SRC_LEN)
     blind[1, 2] = False
-    large = [16.0 * torch.randint(-4, 5, (2, 5, 8)).float().sign() for _ in range(3)]
+    large = [160.0 * torch.randint(-4, 5, (2, 5, 8)).float().sign() for _ in range(3)]
     return [
         heads("as many queries as keys", src_len=TGT_LEN, hint="is it (batch, n_heads, seq_len, "
               "d_k) before the product, heads in front of words?"),
@@ -140,21 +145,25 @@ def head_cases(answer) -> list[Case]:
         heads("training mode", net=training, hint="nothing here may depend on the mode: no "
               "dropout is asked for"),
         heads("a mask of two axes", mask=some(TGT_LEN, SRC_LEN), hint="your forward takes "
-              "`mask` too; one of two axes fits the scores as it is, a row for each query"),
+              f"`mask` too; {two}"),
         heads("a padding mask of three axes (batch, 1, src_len)", src_len=TGT_LEN,
               mask=real.unsqueeze(1), hint=three),
         heads("a mask of three axes", mask=some(BATCH, TGT_LEN, SRC_LEN), hint=three),
-        heads("as many sentences as heads, a mask for each", 3, 4, 4, mask=some(3, 4, 4),
-              hint="sentence 2's mask must not serve head 2: " + three),
+        heads("as many sentences as heads and queries, a mask for each", 3, 3, 4,
+              mask=some(3, 3, 4), hint="sentence 2's mask must not serve head 2: " + three),
         heads("a mask of one sentence", 1, mask=some(1, TGT_LEN, SRC_LEN), hint=three),
         heads("a mask for each head", mask=some(BATCH, N_HEADS, TGT_LEN, SRC_LEN), hint=four),
         heads("a mask (batch, n_heads, 1, src_len)", mask=some(BATCH, N_HEADS, 1, SRC_LEN),
               hint=four),
         heads("a mask (batch, 1, 1, src_len)", mask=some(BATCH, 1, 1, SRC_LEN), hint=four),
+        heads("as many sentences as heads and queries, a mask of two axes", 3, 3, 4,
+              mask=some(3, 4), hint=f"{axes}. {capital(two)}", gradients=False),
+        heads("as many sentences as heads and queries, a mask of four axes", 3, 3, 4,
+              mask=some(3, 3, 3, 4), hint=f"{axes}. {capital(four)}", gradients=False),
         heads("a query that may look nowhere", mask=blind, gradients=False, hint="want "
               "zeros there, as scaled_dot_product_attention gives"),
         heads("140 queries and 150 keys", 1, 140, 150, mask=some(1, 140, 150), gradients=False),
-        case("scores of some hundreds", exact, 2, *large, some(2, 5, 5), hint="hide the scores "
+        case("scores of 10,000 and more", exact, 2, *large, some(2, 5, 5), hint="hide the scores "
              "before the softmax, with -inf, and leave the range to softmax itself",
              gradients=False),
     ]
@@ -232,6 +241,9 @@ def weight_mistakes() -> list[tuple[Callable, str]]:
         (lambda s: s.softmax(-1).mean(1, keepdim=True).expand_as(s), "all heads have the same "
          "weights, their mean: each head keeps its own"),
     ]
+    def causal(s):
+        return torch.ones_like(s, dtype=torch.bool).tril()
+
     hidden = [
         (lambda s, m: s.softmax(-1), "the mask changes nothing: hand it on to the attention"),
         (lambda s, m: masked_softmax(s, ~m), "the mask is used the wrong way round: True means "
@@ -247,6 +259,12 @@ def weight_mistakes() -> list[tuple[Callable, str]]:
          "scaled_dot_product_attention gives"),
         (lambda s, m: s.masked_fill(~m, -1e9).softmax(-1), "a query that may look nowhere still "
          "shares 1 among hidden keys: a large negative number is not -inf. Want zeros"),
+    ]
+    shares = [
+        (lambda s, m: masked_softmax(s, causal(s) if m is None else m), "a causal mask is built "
+         "in: without a mask each query sees all keys"),
+        (lambda s, m: masked_softmax(s, causal(s) if m is None else m & causal(s)), "a causal "
+         "mask is built in: hide what the argument `mask` hides, and no more"),
     ]
     fits = [
         (lambda m: m[:1, None] if m.dim() == 3 else m, "all sentences get the mask of the first: "
@@ -291,6 +309,7 @@ def weight_mistakes() -> list[tuple[Callable, str]]:
           for f, words in free),
         *((step(1, share=lambda s, m, f=f: s.softmax(-1) if m is None else f(s, m)), words)
           for f, words in hidden),
+        *((step(1, share=f), words) for f, words in shares),
         *((step(1, fit=f), words) for f, words in fits),
         *((step(1, reads=f), words) for f, words in sources),
         *((step(1, maps=(*pair, "value_map")), "queries come from {} and keys from {}: want "

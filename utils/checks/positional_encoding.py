@@ -17,7 +17,7 @@ from utils.attention import (
     split_heads,
 )
 from utils.checks.core import Mistake, call, describe, exercise, run
-from utils.checks.kinds import agree, as_dtype, case, forward
+from utils.checks.kinds import agree, as_dtype, case, forward, judge_birth
 from utils.checks.results import difference
 from utils.transformer import sinusoidal_encoding
 from utils.variants import rotary_attention, rotate, window_mask
@@ -191,6 +191,7 @@ def check_positions(answer) -> str | None:
                       "kept from the call before. The position comes from start alone")
     judge_end(module, max_len, d_model)
     judge_buffer(module, x)
+    judge_birth(lambda: made_module(answer, d_model, max_len))
     return "The table is saved with the model, moved with it, and never trained"
 
 
@@ -479,6 +480,9 @@ def check_rotary_attention(answer) -> str | None:
         case("a query that may look nowhere", attention, x, nowhere, hint="such a row gets zeros, "
              "as scaled_dot_product_attention gives it"),
         case("large scores", attention, 10 * x, None, gradients=False),
+        as_dtype(case("", attention, 300 * x, causal_mask(SEQ_LEN), gradients=False),
+                 torch.float64, "a causal mask and scores of 10,000 and more", "-1e4 is an "
+                 "ordinary score: hide with -inf, as scaled_dot_product_attention does"),
         as_dtype(case("", attention, x, None, gradients=False), torch.float64, "float64"),
     ], rotary_mistakes(), axes={"output": ("sentence", "word", "feature"),
         "weights": ("sentence", "head", "word", "key"), "x": ("sentence", "", "")},
@@ -558,6 +562,13 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
     def table(x):
         return sinusoidal_encoding(x.size(-2), x.size(-1), x.dtype)
 
+    def causal(attention, x, mask=None):
+        past = causal_mask(x.size(1))
+        return right_attention(attention, x, past if mask is None else for_all(mask) & past)
+
+    def causal_without(attention, x, mask=None):
+        return right_attention(attention, x, causal_mask(x.size(1)) if mask is None else mask)
+
     def swapped(attention, x, mask=None):
         return right_attention(attention, x, mask)[::-1]
 
@@ -584,6 +595,8 @@ def rotary_mistakes() -> list[tuple[Callable, str]]:
         (with_parts(inside=lambda q, k: (rotate(q) * q.size(-1) ** 0.5, rotate(k))), "the scores "
          "are not divided by √d_k: scaled_dot_product_attention does it"),
         (both(lambda q: rotate(rotate(q))), "queries and keys are turned twice"),
+        (causal, "a causal mask is built in: hide what the argument `mask` hides, and no more"),
+        (causal_without, "a causal mask is built in: without a mask each word sees all words"),
         (with_parts(mask_of=lambda mask: None), "the mask is not handed on"),
         (with_parts(mask_of=lambda mask: ~mask), "the mask is turned round: True means may look"),
         *((with_parts(mask_of=lambda mask, has=has: mask[:1] if mask.dim() in has else mask), "the "

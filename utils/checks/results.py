@@ -94,7 +94,7 @@ def unlike_tensor(got, want: Tensor, name: str, axes: tuple, tolerance: float | 
         if got.dim() < want.dim() and [n for n in want.shape if n != 1] == [*got.shape]:
             lost = ": an axis of size 1 is lost, as squeeze() and a plain index do"
         return f"want shape{of}{of_axes} = {tuple(want.shape)}, got {tuple(got.shape)}{holds}{lost}"
-    if kind_of_dtype(got) != kind_of_dtype(want) or narrower(got, want):
+    if kind_of_dtype(got) != kind_of_dtype(want) or loses_type(got, want):
         return f"want {want.dtype}{of}, got {got.dtype}"
     near = TOLERANCE.get(want.dtype, 0.0) if tolerance is None else tolerance
     wrong = far(got, want, near)
@@ -149,8 +149,10 @@ def kind_of_dtype(x: Tensor) -> str:
     return "float" if x.is_floating_point() else "whole"
 
 
-def narrower(got: Tensor, want: Tensor) -> bool:
-    """Whether a float tensor has lost digits."""
+def loses_type(got: Tensor, want: Tensor) -> bool:
+    """Whether a float tensor has lost digits, or half precision, which must stay what it is."""
+    if want.dtype in (torch.float16, torch.bfloat16):
+        return got.dtype != want.dtype
     return want.is_floating_point() and got.element_size() < want.element_size()
 
 

@@ -49,7 +49,7 @@ def check_scaled_dot_product_attention(answer) -> str:
     mask[..., 1], mask[..., 4] = True, False      # each row has a visible and a hidden key
     nowhere = mask.clone()
     nowhere[1, :, 2] = False
-    far = 1000 * q.double(), k.double(), v.double()
+    far = 1e5 * q.double(), k.double(), v.double()
     scores = far[0] @ far[1].transpose(-2, -1)
     ends = "count axes from the end (-1, -2)"
     plain = case("no mask", q, k, v, None, hint="mask is None there, and k.transpose(-2, -1) turns "
@@ -66,9 +66,9 @@ def check_scaled_dot_product_attention(answer) -> str:
              "masked_softmax of notebook 05 gives it: nan spreads through a network, and a large "
              "negative number is not -inf"),
         as_dtype(plain, torch.float64, "the first numbers as float64", "take the type of q, k, v"),
-        case("scores of some thousands", *far, None, hint="exp() leaves the range of a float: use "
+        case("scores of 10,000 and more", *far, None, hint="exp() leaves the range of a float: use "
              "softmax", gradients=False),
-        case("scores of some thousands with the best keys hidden", *far,
+        case("scores of 10,000 and more with the best keys hidden", *far,
              scores <= scores.kthvalue(3, keepdim=True).values,
              hint="after the softmax it is too late to hide, the others got 0 already, and -1e4 "
              "is an ordinary score: fill with -inf before it", gradients=False),
@@ -327,13 +327,19 @@ def judge_head(answer) -> str:
     judge_birth(lambda: build(answer, 6, 8))
     in_eval = copy.deepcopy(head).eval()
     order = order_of(head, x)
+    exact, far = copy.deepcopy(head).double(), 3000 * x.double()
+    scores = ordered_head(order, lambda x, q, k, v, mask: q @ k.mT)(exact, far, None)
     cases = [
         case("no mask", head, x, None),
         case("a mask", head, x, mask),
         case("(d_model, d_k) = (10, 3)", other, y, None, hint="is a size written into your code?"),
         case("a mask in eval mode", in_eval, x, mask, hint="a head does the same in training and "
              "in eval mode"),
-        case("scores of some thousands", head, 300 * x, mask, gradients=False),
+        case("one sentence of one word", other, torch.randn(1, 1, 10), None, hint="all axes stay"),
+        case("scores of 10,000 and more with the best words hidden", exact, far,
+             scores <= scores.kthvalue(2, keepdim=True).values, hint="after the softmax it is too "
+             "late to hide, and -1e4 is an ordinary score: fill with -inf before it",
+             gradients=False),
     ]
     agree(forward, ordered_head(order), cases, head_mistakes(order), axes={
         "context": ("sentence", "word", "feature"), "weights": ("sentence", "word", "other word"),
@@ -470,6 +476,9 @@ def head_mistakes(order: tuple[int, ...]) -> list[tuple[Callable, str]]:
         (weighed(lambda x, q, k, m: shares(q, k, first_mask(m))), "every sentence gets the mask of "
          "sentence 0: each has its own"),
         (weighed(lambda x, q, k, m: shares(q, k, m if m is None else m & causal_mask(x.size(-2)))),
+         "a causal mask is built in: hide what the argument `mask` hides, and no more"),
+        (weighed(lambda x, q, k, m: shares(q, k, causal_mask(x.size(-2)) if m is None else
+                                           m & causal_mask(x.size(-2)))),
          "a causal mask is built in: hide what the argument `mask` hides, and no more"),
         (weighed(lambda x, q, k, m: shares(q, k, m, x.size(-2) ** 0.5)), "the scores are divided "
          "by the root of the sentence's length: want √d_k, the width of a query"),

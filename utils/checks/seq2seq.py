@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from utils.checks.core import Mistake, NotAttempted, call, exercise
-from utils.checks.kinds import agree, case, forward, want_trainable
+from utils.checks.kinds import agree, case, forward, judge_birth, want_trainable
 from utils.decoding import greedy_decode
 from utils.metrics import perplexity
 from utils.recurrent import AttentionDecoder, RNNEncoder, Seq2Seq, last_state
@@ -52,6 +52,7 @@ def check_decoder(answer) -> str:
     ], gradients=False, float64=False, axes={"logits": (), "new_state": ()}, advice="The same "
         "module has read two other sentences before: nothing may be kept from the call before")
     want_trainable(net)
+    judge_birth(lambda: make_decoder(answer, 11, 6))
     return "It starts from the one vector, and goes on from the state that it is given."
 
 

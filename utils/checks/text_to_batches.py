@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from utils.checks.core import Mistake, call, exercise
-from utils.checks.kinds import Trial, agree, case
+from utils.checks.kinds import Trial, agree, as_dtype, case
 from utils.recurrent import last_state
 from utils.text import BOS, EOS, PAD, UNK, Vocabulary, padding_mask
 
@@ -227,8 +227,9 @@ def check_last_state(answer: Callable) -> str:
         mask = (torch.arange(seq_len) < torch.tensor(lengths)[:, None]).unsqueeze(1)
         return case(words, torch.randn(len(lengths), seq_len, d_model), mask, hint=hint)
 
+    first = padded("lengths 3, 5, 2", 3, 5, 2, seq_len=7, d_model=6)
     agree(answer, last_state, [
-        padded("lengths 3, 5, 2", 3, 5, 2, seq_len=7, d_model=6),
+        first,
         padded("other sizes", 1, 4, 9, 3, 1, seq_len=9, d_model=8),
         padded("a sentence without tokens", 3, 0, 2, seq_len=4, d_model=5, hint="it must give "
                "zeros: length 0 needs its own care (do not divide by it)"),
@@ -238,6 +239,8 @@ def check_last_state(answer: Callable) -> str:
         padded("no tokens at all", 0, 0, seq_len=3, d_model=2, hint="want zeros"),
         padded("up to 300 tokens", 300, 129, 257, seq_len=300, d_model=1, hint="the number of "
                "tokens must fit its type: int8 ends at 127, uint8 at 255"),
+        *(as_dtype(first, dtype, f"states of {dtype}", "the result has the type of `states`, its "
+                   "zeros too") for dtype in (torch.float16, torch.bfloat16)),
     ], state_mistakes(), axes={"the result": ("sentence", "feature"),
                                "states": ("sentence", "", ""), "mask": ("sentence", "", "")},
         advice="Sentence 0 has 3 real tokens, so its row must be states[0, 2]")

@@ -13,7 +13,16 @@ from torch import Tensor, nn
 
 from utils.attention import MultiHeadAttention, causal_mask
 from utils.checks.core import Mistake, call, exercise
-from utils.checks.kinds import Case, agree, built, case, keeps_nothing, run, want_trainable
+from utils.checks.kinds import (
+    Case,
+    agree,
+    built,
+    case,
+    judge_birth,
+    keeps_nothing,
+    run,
+    want_trainable,
+)
 from utils.transformer import AddNorm, FeedForward
 
 # All sizes differ, but that the first target is as long as its source: there most mistakes run.
@@ -105,6 +114,7 @@ def judge_layer(answer, given: tuple = ()) -> str:
                           "each part learns for its own place. Call them in the order of the "
                           "picture")
     want_trainable(pre)
+    judge_birth(lambda: built(answer, D_MODEL, N_HEADS, D_FF, 0.0, True))
     return "It asks the words before it, then the source, then thinks for itself"
 
 
@@ -203,6 +213,9 @@ def layer_mistakes() -> list[tuple[Callable, str]]:
          "that AddNorm hands to your function: in pre-norm y is the normalised x"),
         (lambda a, y, x, m, t, s: a(y, x, x, t), "key and value of the first attention are x, not "
          "the y that AddNorm hands to your function: in pre-norm y is the normalised x"),
+        (lambda a, y, x, m, t, s: a(y, y, y, causal_mask(y.size(1)) if t is None else
+                                    t & causal_mask(y.size(1))), "in the first attention a causal "
+         "mask is built in: tgt_mask says what is hidden"),
     ]
     seconds = [
         (lambda a, y, x, m, t, s: a(y, m, m), "the second attention hides nothing: want src_mask"),
@@ -293,6 +306,7 @@ def check_transformer(answer) -> str:
     keeps_nothing(encode, right_memory, sources[:3:2], ["memory"])
     keeps_nothing(forward_whole, right_logits, cases[:3:2], ["logits"])
     want_trainable(one)
+    judge_birth(lambda: built(answer, VOCAB, VOCAB + 2, D_MODEL, N_HEADS, 1))
     return "One memory, read by every decoder layer, under two masks"
 
 

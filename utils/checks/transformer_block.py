@@ -178,6 +178,7 @@ def check_feed_forward(answer) -> str:
         case("features of some hundreds", net, 300 * x, hint="a ReLU has no upper end: max(0, h)"),
         case("one word without batch and time", net, torch.randn(D_MODEL), hint="nothing needs to "
              "be reshaped, and nn.Dropout drops single numbers, whatever the axes"),
+        case("one sentence of one word", net, torch.randn(1, 1, D_MODEL), hint="all axes stay"),
         case("dropout=0 in training", copy.deepcopy(net).train(), x, hint="at a rate of 0 nothing "
              "is dropped: does your dropout get the rate that __init__ was given?"),
         case("dropout=0.5 in eval mode", in_eval, torch.randn(BATCH, SEQ_LEN, D_MODEL),
@@ -500,6 +501,9 @@ def block_mistakes() -> list[tuple[Callable, str]]:
          "is turned round: hand it on as it is, True = may look"),
         (lambda x, mask, *parts: pre_norm(x, causal_mask(x.size(1)), *parts), "a causal mask is "
          "built in, and the argument `mask` has no part: hand on the mask that comes"),
+        (lambda x, mask, *parts: pre_norm(x, causal_mask(x.size(1)) if mask is None else
+                                          mask & causal_mask(x.size(1)), *parts), "a causal mask "
+         "is built in: hand on the mask that comes, and no more"),
         (lambda *given: (pre_norm(*given), None), "want one tensor, the new x: the attention "
          "weights stay inside"),
     ]
@@ -537,8 +541,9 @@ def shape_of(answered: list, wants: list) -> str:
         return ("steps 1, 2 and 3 have the same rate: it must rise with every batch, not once an "
                 "epoch")
     if ((ratio - ratio[0]).abs() < 1e-4 * ratio[0].abs()).all():
-        return (f"the shape is right, but every rate is {ratio[0]:.3g} times the right one: look "
-                "for a factor that does not belong, such as a base rate. LambdaLR's must be 1")
+        times = two_numbers(ratio[0].item(), 1.0).split(",")[0]
+        return (f"the shape is right, but every rate is {times} times the right one: look for a "
+                "factor that does not belong, such as a base rate. LambdaLR's must be 1")
     off = ((ratio[: len(STEPS)] - 1).abs() > 1e-4).nonzero().flatten().tolist()
     if not off:
         return ""
