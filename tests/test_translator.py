@@ -474,16 +474,21 @@ def gradients(corpus: str, folder: str, environment: dict[str, str]) -> None:
     os.environ.update(environment)
     settings = Settings("en-de", corpus, **SIZES | {"dropout": 0.0})
     with joined(int(environment.get("WORLD_SIZE", "1")), "cpu") as world:
-        training = Training(settings, Path(folder), world)
-        train = settings.source.pairs("train")
-        training._prepare(train, Subwords.of_text(first_subwords(Path(corpus))))
-        loss_of, (data, batches) = world.wrap(training.loss), training.epoch(0)
-        for name, rows in (("many", batches[0] + batches[1]), ("one", [5])):
-            training.adam.zero_grad()
-            part = backward(loss_of, data, rows, world)
-            found = {k: p.grad.clone() for k, p in training.model.named_parameters()}
-            found["loss"] = world.total(part)
-            save_file(found, Path(folder) / f"{name}-{world.rank}-of-{world.size}.safetensors")
+        write_gradients(Training(settings, Path(folder), world), corpus)
+
+
+def write_gradients(training: Training, corpus: str) -> None:
+    """Write the gradients of one process. What the engine has wrapped must end before it does."""
+    world, folder = training.world, training.folder
+    train = training.settings.source.pairs("train")
+    training._prepare(train, Subwords.of_text(first_subwords(Path(corpus))))
+    loss_of, (data, batches) = world.wrap(training.loss), training.epoch(0)
+    for name, rows in (("many", batches[0] + batches[1]), ("one", [5])):
+        training.adam.zero_grad()
+        part = backward(loss_of, data, rows, world)
+        found = {k: p.grad.clone() for k, p in training.model.named_parameters()}
+        found["loss"] = world.total(part)
+        save_file(found, folder / f"{name}-{world.rank}-of-{world.size}.safetensors")
 
 
 @needs_forks

@@ -22,7 +22,7 @@ from utils.training import shift_target
 from utils.transformer import sinusoidal_encoding
 from utils.translator.fast import PRECISIONS, TrainingLoss
 from utils.translator.model import SharedTransformer, smoothed_loss
-from utils.translator.processes import joined
+from utils.translator.processes import World, joined
 
 SIZES = dict(d_model=128, n_heads=4, n_layers=4, d_ff=256, dropout=0.2)
 VOCAB, PAD, SMOOTHING = 8_000, 0, 0.1
@@ -161,21 +161,27 @@ def worker(seconds: float) -> None:
     """Train as one of the processes that torchrun has started; the first prints tokens a second."""
     torch.set_num_threads(1)
     with joined(device="cpu") as world:
-        model = SharedTransformer(VOCAB, **SIZES)
-        loss = world.wrap(TrainingLoss(model, PAD, SMOOTHING, os.environ["PRECISION"]))
-        given = batches(VOCAB, WIDTHS, BATCH_TOKENS)
-        own = [Batch(*(part[world.rank :: world.size] for part in batch)) for batch in given]
-        step = step_of(model, lambda b: loss(b.src, b.src_mask, *shift_target(b.tgt)))
-        n_tokens, begin, rounds = 0, time.perf_counter(), 0
-        while rounds < 2 or world.all_say(time.perf_counter() < begin + seconds):
-            if rounds == 1:    # the first round is not counted
-                n_tokens, begin = 0, time.perf_counter()
-            for batch, part in zip(given, own):
-                step(part)
-                n_tokens += batch.tgt[:, 1:].numel()
-            rounds += 1
+        speed = speed_in(world, seconds)
         if world.speaks:
-            print(n_tokens / (time.perf_counter() - begin))
+            print(speed)
+
+
+def speed_in(world: World, seconds: float) -> float:
+    """Return tokens a second. What the engine has wrapped here must end before the engine does."""
+    model = SharedTransformer(VOCAB, **SIZES)
+    loss = world.wrap(TrainingLoss(model, PAD, SMOOTHING, os.environ["PRECISION"]))
+    given = batches(VOCAB, WIDTHS, BATCH_TOKENS)
+    own = [Batch(*(part[world.rank :: world.size] for part in batch)) for batch in given]
+    step = step_of(model, lambda b: loss(b.src, b.src_mask, *shift_target(b.tgt)))
+    n_tokens, begin, rounds = 0, time.perf_counter(), 0
+    while rounds < 2 or world.all_say(time.perf_counter() < begin + seconds):
+        if rounds == 1:    # the first round is not counted
+            n_tokens, begin = 0, time.perf_counter()
+        for batch, part in zip(given, own):
+            step(part)
+            n_tokens += batch.tgt[:, 1:].numel()
+        rounds += 1
+    return n_tokens / (time.perf_counter() - begin)
 
 
 def by_processes(precision: str, seconds: float = 10.0) -> Iterator[tuple[int, float]]:
