@@ -52,9 +52,9 @@ def settings(c: Any) -> Any:
     The stubs are there already, so nbgrader clears no solutions; and it marks without running the
     trainings (tools/workshop/needed.py).
     """
-    from nbgrader.preprocessors import ClearSolutions, Execute
     from nbgrader.converters.autograde import Autograde
     from nbgrader.converters.generate_assignment import GenerateAssignment
+    from nbgrader.preprocessors import ClearSolutions, Execute
 
     from tools.workshop.needed import ExecuteNeeded
 

@@ -153,6 +153,11 @@ class Lesson:
         """Return its exercises, in order."""
         return list(exercises_of(self.cells))
 
+    @functools.cached_property
+    def solved(self) -> list[Cell]:
+        """Return the cells that hold solutions, in order."""
+        return [cell for exercise in self.exercises for cell in exercise.solutions]
+
     def section_of(self, exercise: Exercise) -> str:
         """Return the heading under which an exercise stands."""
         return next(p.section for p in self.pieces if p.cell is exercise.cell)
@@ -175,7 +180,10 @@ def cut(cells: tuple[Cell, ...]) -> Iterator[Piece]:
 
 
 def exercises_of(cells: tuple[Cell, ...]) -> Iterator[Exercise]:
-    """Yield the exercises among the cells of a lesson."""
+    """Yield the exercises among the cells of a lesson.
+
+    A built-here cell between two solution cells of an exercise belongs to its solution.
+    """
     marked = [c for c in cells if {"exercise", "solution"} & set(c.tags) and c.kind == "code"]
     seen: set[str] = set()
     for place, cell in enumerate(marked):
@@ -184,10 +192,13 @@ def exercises_of(cells: tuple[Cell, ...]) -> Iterator[Exercise]:
         rest = marked[place + 1 :]
         end = next((i for i, c in enumerate(rest) if "exercise" in c.tags), len(rest))
         calls = checks_in(cell)
+        last = rest[:end][-1].number if rest[:end] else cell.number
+        solved = tuple(c for c in cells if cell.number < c.number <= last
+                       and ("solution" in c.tags or c.module))
         before = [c for c in cells if c.number < cell.number and c.kind == "markdown"][-1]
         stated = MINUTES.findall(before.source)
         yield Exercise(
-            cell, calls, tuple(rest[:end]), tuple(c for s in rest[:end] for c in checks_in(s)),
+            cell, calls, solved, tuple(c for s in solved for c in checks_in(s)),
             again=all(check in seen for check, _ in calls),
             stated=int(stated[-1][1]) if stated else None,
         )

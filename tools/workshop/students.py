@@ -39,7 +39,7 @@ def students_edition(lesson: Lesson, graded: bool = False) -> Any:
         raw = copy.deepcopy(raw)
         if cell.kind == "markdown":
             raw.source = BADGE.sub(lambda _: NOTE, raw.source, count=1)
-        elif "solution" in cell.tags:
+        elif cell in lesson.solved:
             raw.source = stand_in(lesson, cell, later.get(cell.id, []))
             raw.metadata = nbformat.from_dict({**FOLDED, "tags": ["kept-part"]})
         elif "show_source" in cell.source:
@@ -65,11 +65,10 @@ def used_later(lesson: Lesson) -> dict[str, list[str]]:
     """Return, for each solution cell, the names that later cells take from it, by its id."""
     found: dict[str, list[str]] = {}
     used = [(c, names_used(ast.unparse(c.tree()))[0]) for c in lesson.code
-            if "solution" not in c.tags]
-    for cell in lesson.code:
-        if "solution" in cell.tags:
-            wanted = set().union(*(names for c, names in used if c.number > cell.number))
-            found[cell.id] = [name for name in defined_in(cell) if name in wanted]
+            if c not in lesson.solved]
+    for cell in lesson.solved:
+        wanted = set().union(*(names for c, names in used if c.number > cell.number))
+        found[cell.id] = [name for name in defined_in(cell) if name in wanted]
     return found
 
 
@@ -193,7 +192,7 @@ def left_overs(lesson: Lesson, notebook: Any) -> list[str]:
     """Say what a students' edition still holds of the solutions, or of outputs."""
     text = "\n".join(cell.source for cell in notebook.cells)
     problems = []
-    for cell in (c for c in lesson.code if "solution" in c.tags):
+    for cell in lesson.solved:
         for node in cell.tree().body:
             if hasattr(node, "name") and ast.get_source_segment(cell.source, node) in text:
                 problems.append(f"{cell.where}: the solution {node.name} is still there")
