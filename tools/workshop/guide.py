@@ -15,7 +15,7 @@ FOLDER = ROOT / "docs/guide"
 SECTION = re.compile(r"(?m)^## +(?P<title>.+?) · (?P<minutes>\d+) min *$")
 PARTS = ("Goes wrong", "Say", "Mistakes")
 PART = re.compile(rf"(?m)^\*({'|'.join(PARTS)})\.\* +")
-MISTAKE = re.compile(r"(?:(?P<number>\d+\.\d+[ab]?): )?`(?P<words>.+?)`(?=;|$)")    # a word may hold ` itself
+MISTAKE = re.compile(r"(?:(?P<number>\d+\.\d+[ab]?): )?`(?P<words>.+?)`(?=;|$)")
 
 
 @dataclass(frozen=True)

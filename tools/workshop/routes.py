@@ -133,7 +133,7 @@ def route(name: str) -> Route:
 
 
 def disagreements(one: Route) -> list[str]:
-    """Say where a route does not agree with its lessons, with the guide, or with its own minutes."""
+    """Say where a route does not agree with its lessons, the guide, or its own minutes."""
     where, problems = f"docs/routes.toml, {one.name}", []
     for step in one.steps:
         problems += [f"{where}: a step has {key!r}" for key in sorted(set(step) - KNOWN)]

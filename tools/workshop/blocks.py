@@ -1,0 +1,167 @@
+"""What a page shows of a lesson: its paragraphs by kind, its pictures, its code without padding."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tools.notebooks import Cell
+from tools.workshop.lesson import HEADING
+
+HINTS = re.compile(r"(?s)<details>.*?</details>")
+BOLD = re.compile(r"\*\*([^*]+?)\*\*")
+KEY_WORDS = 5    # a bold phrase of so many words is a sentence to be remembered
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture that a cell drew, with what it shows in words."""
+
+    png: str    # base64
+    alt: str
+    is_diagram: bool    # drawn by utils.diagrams
+
+
+def paragraphs(text: str) -> list[str]:
+    """Return the paragraphs of a piece of prose, without its heading and its hints.
+
+    A table, a list and a formula are paragraphs of their own.
+    """
+    text = HEADING.sub("", HINTS.sub("", text))
+    return [p.strip("\n") for p in re.split(r"\n\s*\n", text) if p.strip()]
+
+
+def kind_of(paragraph: str) -> str:
+    """Return predict, answer, exercise, figure, formula, table, key or prose."""
+    if re.match(r"\*\*Exercise ", paragraph):
+        return "exercise"
+    if re.match(r"\*\*Answer\.?\*\*", paragraph):
+        return "answer"
+    if "**Predict" in paragraph:
+        return "predict"
+    if re.match(r"\*\*What the (figure|picture) shows", paragraph):
+        return "figure"
+    if paragraph.startswith("$$"):
+        return "formula"
+    if paragraph.startswith("|"):
+        return "table"
+    return "key" if key_sentences(paragraph) else "prose"
+
+
+def key_sentences(paragraph: str) -> list[str]:
+    """Return the sentences of a paragraph that stand in bold."""
+    return [m[1] for m in BOLD.finditer(paragraph) if len(m[1].split()) >= KEY_WORDS]
+
+
+def question(paragraph: str) -> str:
+    """Return what a paragraph asks to predict, without what stands before it."""
+    found = re.search(r"(?s)\*\*Predict[^*]*\*\*.*", paragraph)
+    return found[0] if found else ""
+
+
+def pictures(cell: Cell) -> list[Picture]:
+    """Return the pictures of a code cell."""
+    pngs = [o["data"]["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+    if not pngs:
+        return []
+    shown = [node for node in ast.walk(cell.tree()) if isinstance(node, ast.Call)
+             and isinstance(node.func, ast.Name) and node.func.id == "show"]
+    shown.sort(key=lambda node: node.lineno)
+    alts = [ast.literal_eval(k.value) for call in shown for k in call.keywords
+            if k.arg == "alt" and isinstance(k.value, ast.Constant)]
+    drawn = [isinstance(call.args[0], ast.Call) for call in shown if call.args]
+    alts += [alts[-1] if alts else ""] * (len(pngs) - len(alts))
+    drawn += [bool(drawn) and drawn[-1]] * (len(pngs) - len(drawn))
+    texts = ["".join(png) if isinstance(png, list) else png for png in pngs]
+    return [Picture(*row) for row in zip(texts, alts, drawn, strict=False)]
+
+
+def bare(source: str) -> list[str]:
+    """Return the definitions of a built-here cell, without docstrings, hints and guards.
+
+    A guard is an `if` that only raises, or a call of a function whose name begins with `require`.
+    """
+    lines, parts = source.splitlines(), []
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign):
+            parts.append("\n".join(bare_lines(node, lines)))
+    return parts
+
+
+def bare_lines(node: ast.stmt, lines: list[str]) -> Iterator[str]:
+    """Yield the lines of a definition that a page shows."""
+    if not isinstance(node, ast.FunctionDef | ast.ClassDef):
+        yield from lines[node.lineno - 1 : node.end_lineno]
+        return
+    for mark in node.decorator_list:
+        yield from lines[mark.lineno - 1 : mark.end_lineno]
+    indent = " " * node.col_offset
+    if isinstance(node, ast.FunctionDef):
+        yield f"{indent}def {node.name}({', '.join(arguments(node))}):"
+    else:
+        bases = f"({', '.join(map(ast.unparse, node.bases))})" if node.bases else ""
+        yield f"{indent}class {node.name}{bases}:"
+    body = node.body[1:] if ast.get_docstring(node) else node.body
+    kept = [part for part in body if not is_guard(part)]
+    if not kept:
+        yield f"{indent}    ..."
+    for place, part in enumerate(kept):
+        inner = isinstance(part, ast.FunctionDef | ast.ClassDef)
+        if inner and place:
+            yield ""
+        if inner:
+            yield from bare_lines(part, lines)
+        else:
+            yield from lines[part.lineno - 1 : part.end_lineno]
+
+
+def arguments(node: ast.FunctionDef) -> list[str]:
+    """Return the arguments of a function, with their defaults, without their types."""
+    given = [*node.args.posonlyargs, *node.args.args]
+    defaults = [None] * (len(given) - len(node.args.defaults)) + node.args.defaults
+    named = [*zip(given, defaults, strict=True)]
+    if node.args.vararg:
+        named.append((ast.arg(f"*{node.args.vararg.arg}"), None))
+    named += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    if node.args.kwarg:
+        named.append((ast.arg(f"**{node.args.kwarg.arg}"), None))
+    return [a.arg + (f"={ast.unparse(d)}" if d is not None else "") for a, d in named]
+
+
+def is_guard(node: ast.stmt) -> bool:
+    """Tell whether a statement only refuses bad input."""
+    if isinstance(node, ast.If):
+        only = all(isinstance(part, ast.Raise | ast.Assign) for part in node.body)
+        return only and isinstance(node.body[-1], ast.Raise) and not node.orelse
+    called = getattr(getattr(node, "value", None), "func", None)
+    return isinstance(called, ast.Name) and called.id.startswith("require")
+
+
+def cut_lines(lines: list[str], most: int, columns: int) -> list[list[str]]:
+    """Cut lines into parts that take at most so many rows of a page, at a blank line if possible.
+
+    A line that is wider than the page takes several rows; a Japanese letter takes two columns.
+    """
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        parts[-1].append(line)
+        if rows(parts[-1], columns) > most:
+            *kept, last = parts[-1]
+            blank = max((i for i, text in enumerate(kept) if not text.strip()), default=0)
+            if blank > len(kept) // 2:
+                parts[-1], parts = kept[:blank], [*parts, [*kept[blank + 1 :], last]]
+            else:
+                parts[-1], parts = kept, [*parts, [last]]
+    return [part for part in parts if any(line.strip() for line in part)]
+
+
+def rows(lines: list[str], columns: int) -> int:
+    """Return how many rows of a page some lines take; a long one is broken between words."""
+    return sum(1 if width(line) <= columns else -(-width(line) // (columns - 8)) for line in lines)
+
+
+def width(line: str) -> int:
+    """Return the columns of a line, in which a Japanese or Korean letter takes two."""
+    return sum(2 if ord(letter) > 0x2E00 else 1 for letter in line)
