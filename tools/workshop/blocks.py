@@ -139,27 +139,38 @@ def is_guard(node: ast.stmt) -> bool:
     return isinstance(called, ast.Name) and called.id.startswith("require")
 
 
-def cut_lines(lines: list[str], most: int, columns: int) -> list[list[str]]:
-    """Cut lines into parts that take at most so many rows of a page, at a blank line if possible.
-
-    A line that is wider than the page takes several rows; a Japanese letter takes two columns.
-    """
-    parts: list[list[str]] = [[]]
+def cut_lines(lines: list[str], most: int) -> list[list[str]]:
+    """Cut lines into parts of at most so many, at a blank line if one stands in the second half."""
+    parts, own = [], []
     for line in lines:
-        parts[-1].append(line)
-        if rows(parts[-1], columns) > most:
-            *kept, last = parts[-1]
-            blank = max((i for i, text in enumerate(kept) if not text.strip()), default=0)
-            if blank > len(kept) // 2:
-                parts[-1], parts = kept[:blank], [*parts, [*kept[blank + 1 :], last]]
-            else:
-                parts[-1], parts = kept, [*parts, [last]]
-    return [part for part in parts if any(line.strip() for line in part)]
+        own.append(line)
+        if len(own) > most:
+            blank = max((i for i, text in enumerate(own[:-1]) if not text.strip()), default=0)
+            cut = blank if blank > most // 2 else most
+            parts.append(own[:cut])
+            own = own[cut:]
+            while own and not own[0].strip():
+                own = own[1:]
+    return [part for part in [*parts, own] if any(line.strip() for line in part)]
 
 
-def rows(lines: list[str], columns: int) -> int:
-    """Return how many rows of a page some lines take; a long one is broken between words."""
-    return sum(1 if width(line) <= columns else -(-width(line) // (columns - 8)) for line in lines)
+def wrapped(line: str, columns: int) -> list[str]:
+    """Return a printed line in rows that fit a page, broken between words.
+
+    What goes on stands below the first column of text after the name of the line.
+    """
+    if width(line) <= columns:
+        return [line]
+    name = re.match(r"\s*\S+(?: \S+)*? {2,}", line)
+    indent = " " * min(width(name[0]), columns // 3) if name else "    "
+    rows, own = [], ""
+    for word in re.findall(r"\s*\S+", line):
+        if own and width(own + word) > columns:
+            rows.append(own)
+            own = indent + word.strip()
+        else:
+            own += word
+    return [*rows, own]
 
 
 def width(line: str) -> int:

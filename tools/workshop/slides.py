@@ -252,8 +252,8 @@ def of_exercise(lesson: Lesson, exercise: Exercise) -> Iterator[Slide]:
     stub = re.sub(r"\n\n\n+", "\n\n", exercise.cell.source)
     minutes = f"Your turn: {exercise.title}, {exercise.minutes} minutes"
     text = "\n\n".join(asked)
-    if HEIGHT_OF_LINE * -(-len(text) // LETTERS_A_LINE) + CODE_LINE * blocks.rows(
-            stub.splitlines(), COLUMNS) < ROOM:
+    lines = -(-len(text) // LETTERS_A_LINE)
+    if HEIGHT_OF_LINE * lines + CODE_LINE * len(stub.splitlines()) < ROOM:
         yield Slide("exercise", section, pages.to_html(text) + pages.code(stub))
     else:
         yield from prose(section, asked, False, "exercise")
@@ -267,7 +267,7 @@ def of_exercise(lesson: Lesson, exercise: Exercise) -> Iterator[Slide]:
 def of_code(section: str, parts: list[str], mark: str) -> Iterator[Slide]:
     """Yield slides of code, with a word above it that says what it is."""
     lines = "\n\n\n".join(parts).splitlines()
-    for part in blocks.cut_lines(lines, ROWS, COLUMNS):
+    for part in blocks.cut_lines(lines, ROWS):
         head = f'<p class="mark">{html.escape(mark)}</p>\n'
         text = "\n".join(part).strip("\n")
         yield Slide("code", section, head + sized(pages.code(text), text, ROWS + 1))
@@ -286,9 +286,10 @@ def sized(block: str, text: str, most: int) -> str:
 def of_outputs(section: str, cell: Cell, speaks: bool) -> Iterator[Slide]:
     """Yield the slides of what a cell shows: its pictures, and its words where they matter."""
     text = cell.text
-    words = [line for line in text.splitlines() if not re.match(r"<Figure size", line)]
+    words = [row for line in text.splitlines() if not re.match(r"<Figure size", line)
+             for row in blocks.wrapped(line, COLUMNS - 2)]
     if speaks and any(line.strip() for line in words):
-        for part in blocks.cut_lines(words, ROWS, COLUMNS)[:PRINTED]:
+        for part in blocks.cut_lines(words, ROWS + 1)[:PRINTED]:
             said = "\n".join(part).strip("\n")
             yield Slide("printed", section, sized(pages.printed(said), said, ROWS + 2))
     for picture in blocks.pictures(cell):
