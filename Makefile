@@ -5,10 +5,12 @@ REQUIREMENTS ?= requirements.txt
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
+ROUTE ?=
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+ROOM := .venv/.room
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
 BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
@@ -20,7 +22,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test doctor outputs seeds models one-page clean gone
+.PHONY: help lab test workshop workshop-check doctor outputs seeds models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
@@ -35,6 +37,11 @@ $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)
 	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
 	@touch $(STAMP)
+
+# What a room, an author and `make test` need beside it.
+$(ROOM): requirements-room.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-room.txt
+	@touch $(ROOM)
 
 gone:
 	@$(BIN)/python -c 'import pip' || echo 'That was .venv/bin/python: the folder .venv is made anew.'
@@ -53,6 +60,14 @@ else
 	$(BIN)/python -m pytest -q $(RULES)
 	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
+
+workshop: export OMP_NUM_THREADS = 1
+workshop: $(STAMP)  # write notebooks, slides and handouts for a room (ROUTE=half-day, ROUTE=07)
+	$(BIN)/python -m tools.workshop $(ROUTE)
+
+workshop-check: export OMP_NUM_THREADS = 1
+workshop-check: $(ROOM)  # run and mark the students' editions, measure slides (NB=05; 20 minutes)
+	$(BIN)/python -m tools.workshop.trial $(NB)
 
 doctor: $(STAMP)  # look at this machine: versions, speed, fonts, corpora, network
 	$(BIN)/python -m tools.doctor

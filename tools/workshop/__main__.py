@@ -1,11 +1,12 @@
 """Write the editions for a room into build/workshop/ROUTE/: `make workshop`.
 
-`python -m tools.workshop` writes all routes of docs/routes.toml, `python -m tools.workshop half-day`
-one of them, `python -m tools.workshop 07` lesson 07 alone.
+`python -m tools.workshop` writes all routes of docs/routes.toml; with the name of a route it writes
+that one, with 07 lesson 07 alone.
 """
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -73,6 +74,7 @@ def replace(folder: Path, fresh: Path) -> None:
 def main(names: list[str]) -> int:
     """Write the routes of these names, or all; return the exit status."""
     accept_any_letter()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     try:
         chosen = [route(name) for name in names] or list(all_routes())
     except LookupError as error:

@@ -179,7 +179,7 @@ def main(numbers: list[str]) -> int:
         with TemporaryDirectory() as place:
             course_in(Path(place))
             marks = trial(one, Path(place) / "grading")
-        sums = (tuple(map(sum, zip(*own.values()))) for own in marks.values())
+        sums = (tuple(map(sum, zip(*own.values(), strict=True))) for own in marks.values())
         row = "".join(f"{f'{points:g} of {most:g}':14}" for points, most in sums)
         print(f"{one.number}      {len(one.exercises):9}  {row}", flush=True)
         problems += faults(one, marks)

@@ -19,9 +19,10 @@ import html
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tools.notebooks import Cell
-from tools.workshop import blocks, pages
+from tools.workshop import blocks, browser, pages
 from tools.workshop.lesson import BADGE, Exercise, Lesson, Piece
 
 COLUMNS = 80     # of code and of what is printed
@@ -89,6 +90,29 @@ if (!new URLSearchParams(location.search).has("all")) {
   go(now);
 }
 """
+
+# Runs in a browser: one line for whatever does not fit its slide, or is written too small.
+MEASURE = """
+document.fonts.ready.then(() => {
+  const found = [];
+  document.querySelectorAll("section").forEach((slide, n) => {
+    const name = `slide ${n + 1}`;
+    for (const part of slide.querySelectorAll("header, .body"))
+      if (part.scrollHeight > part.clientHeight + 1 || part.scrollWidth > part.clientWidth + 1)
+        found.push(`${name}: ${part.className || "header"} does not fit`);
+    const edge = slide.getBoundingClientRect();
+    for (const part of slide.querySelectorAll(".body *")) {
+      const size = parseFloat(getComputedStyle(part).fontSize), box = part.getBoundingClientRect();
+      if (part.textContent.trim() && size < SMALLEST) found.push(`${name}: ${size} pixels`);
+      if (box.width && (box.right > edge.right || box.left < edge.left
+          || box.bottom > edge.bottom - 40 || box.top < edge.top))
+        found.push(`${name}: ${part.tagName} stands outside`);
+    }
+  });
+  document.getElementById("measured").textContent = found.join("\\n") || "all fits";
+});
+"""
+SMALLEST = 24    # pixels of 720: a letter that is read from the back row
 
 
 @dataclass(frozen=True)
@@ -294,3 +318,12 @@ def of_outputs(section: str, cell: Cell, speaks: bool) -> Iterator[Slide]:
             yield Slide("printed", section, sized(pages.printed(said), said, ROWS + 2))
     for picture in blocks.pictures(cell):
         yield Slide("picture", section, pages.image(picture.png, picture.alt))
+
+
+def overflowing(page: Path) -> list[str]:
+    """Return what does not fit its slide, or is written too small, as Chromium lays it out."""
+    script = MEASURE.replace("SMALLEST", str(SMALLEST - 0.1))
+    said = browser.measured(page, script, "?all")
+    if not said:
+        raise RuntimeError(f"Chromium measured nothing in {page.name}")
+    return [] if said == "all fits" else said.splitlines()
