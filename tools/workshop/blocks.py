@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from tools.workshop.lesson import HEADING
 
 HINTS = re.compile(r"(?s)<details>.*?</details>")
 BOLD = re.compile(r"\*\*([^*]+?)\*\*")
+PAGE = 80    # columns
 KEY_WORDS = 5    # a bold phrase of so many words is a sentence to be remembered
 
 
@@ -99,7 +101,7 @@ def bare_lines(node: ast.stmt, lines: list[str]) -> Iterator[str]:
         yield from lines[mark.lineno - 1 : mark.end_lineno]
     indent = " " * node.col_offset
     if isinstance(node, ast.FunctionDef):
-        yield f"{indent}def {node.name}({', '.join(arguments(node))}):"
+        yield from signature(f"{indent}def {node.name}(", arguments(node))
     else:
         bases = f"({', '.join(map(ast.unparse, node.bases))})" if node.bases else ""
         yield f"{indent}class {node.name}{bases}:"
@@ -115,6 +117,16 @@ def bare_lines(node: ast.stmt, lines: list[str]) -> Iterator[str]:
             yield from bare_lines(part, lines)
         else:
             yield from lines[part.lineno - 1 : part.end_lineno]
+
+
+def signature(start: str, names: list[str]) -> list[str]:
+    """Return the first lines of a function: one, or more where it is wider than a page."""
+    line = f"{start}{', '.join(names)}):"
+    if len(line) < PAGE:
+        return [line]
+    indent = " " * (len(start) - len(start.lstrip()) + 8)
+    inside = textwrap.wrap(", ".join(names), PAGE - 2 - len(indent), break_long_words=False)
+    return [start.rstrip(), *(indent + row for row in inside), f"{indent[:-8]}):"]
 
 
 def arguments(node: ast.FunctionDef) -> list[str]:
@@ -137,6 +149,12 @@ def is_guard(node: ast.stmt) -> bool:
         return only and isinstance(node.body[-1], ast.Raise) and not node.orelse
     called = getattr(getattr(node, "value", None), "func", None)
     return isinstance(called, ast.Name) and called.id.startswith("require")
+
+
+def stub_of(source: str) -> str:
+    """Return the code of an exercise without the call of its check."""
+    lines = [line for line in source.splitlines() if not re.match(r"(\w+\()?check_\w+\(", line)]
+    return re.sub(r"\n\n\n+", "\n\n", "\n".join(lines)).strip()
 
 
 def cut_lines(lines: list[str], most: int) -> list[list[str]]:

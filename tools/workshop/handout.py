@@ -112,7 +112,7 @@ def exercises(lesson: Lesson, chosen: Collection[str]) -> Iterator[str]:
                   and p.cell.number < exercise.cell.number]
         asked = "".join(pages.to_html(text) for text in blocks.paragraphs(before[-1].text)
                         if blocks.kind_of(text) == "exercise") if before else ""
-        stub = exercise.cell.source.split("\n\n\ncheck_")[0].split("\n\n\nprint(check_")[0]
+        stub = blocks.stub_of(exercise.cell.source)
         lines = '<div class="lines"></div>' * 2
         yield (f'<div class="box work"><div>{asked}</div><div>{pages.code(stub)}{lines}</div>'
                f"</div>")

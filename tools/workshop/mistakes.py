@@ -47,6 +47,7 @@ def wrong(number: str, place: int) -> Any:
     return table(number).wrong[place][0]
 
 
+@functools.cache
 def message(number: str, words: str) -> str:
     """Return what the check of an exercise says to the wrong answer whose message holds `words`.
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,10 +126,10 @@ class Slide:
 
 def slides(lesson: Lesson, sections: Collection[str] | None = None) -> str:
     """Return the slides of a lesson, or of some of its sections, as a page."""
-    made = list(slides_of(lesson, lesson.sections if sections is None else sections))
+    made = with_headings(slides_of(lesson, lesson.sections if sections is None else sections))
     body = "\n".join(
         f'<section class="{slide.kind}" aria-label="Slide {number} of {len(made)}">'
-        f"<header>{lesson.number} · {html.escape(slide.section or lesson.title)}</header>\n"
+        f"<header>{lesson.number} · {html.escape(plain(slide.section or lesson.title))}</header>\n"
         f'<div class="body {slide.kind}">\n{slide.body}</div>\n'
         f"<footer>{number} / {len(made)}</footer></section>"
         for number, slide in enumerate(made, start=1)
@@ -167,6 +167,18 @@ def slides_of(lesson: Lesson, sections: Collection[str]) -> Iterator[Slide]:
         else:
             speaks = open_question or "own-words" in cell.tags
             yield from of_outputs(piece.section, cell, speaks)
+
+
+def with_headings(made: Iterable[Slide]) -> list[Slide]:
+    """Return slides, a heading that stood alone now above what follows it, if that is short."""
+    found: list[Slide] = []
+    for slide in made:
+        alone = found and re.fullmatch(r"<h2>[^<]*</h2>\n", found[-1].body)
+        short = len(re.sub(r"<[^>]*>", "", slide.body)) < SHORT and "<pre" not in slide.body
+        if alone and short and slide.kind in ("predict", "exercise", "key"):
+            slide = Slide(slide.kind, slide.section, found.pop().body + slide.body)
+        found.append(slide)
+    return found
 
 
 def title(lesson: Lesson) -> Slide:
@@ -273,7 +285,7 @@ def of_exercise(lesson: Lesson, exercise: Exercise) -> Iterator[Slide]:
               and p.cell.number < exercise.cell.number and p.section == section]
     asked = [text for text in blocks.paragraphs(before[-1].text)
              if blocks.kind_of(text) == "exercise"] if before else []
-    stub = re.sub(r"\n\n\n+", "\n\n", exercise.cell.source)
+    stub = blocks.stub_of(exercise.cell.source)
     minutes = f"Your turn: {exercise.title}, {exercise.minutes} minutes"
     text = "\n\n".join(asked)
     lines = -(-len(text) // LETTERS_A_LINE)
