@@ -120,6 +120,17 @@ def test_no_day_is_longer_than_seven_hours() -> None:
         assert max(days.values()) <= 420, one.name
 
 
+def test_nobody_sits_for_two_hours() -> None:
+    for one in routes.all_routes():
+        since, day = 0, 0
+        for slot in one.timetable:
+            since = slot.start if slot.day != day else since
+            day = slot.day
+            if slot.way == "rest":
+                assert slot.start - since <= 110, f"{one.name}, {slot.clock}"
+                since = slot.start + slot.minutes
+
+
 @pytest.mark.parametrize(
     "old, new, words",
     [
@@ -361,6 +372,14 @@ def test_without_chromium_a_handout_stays_a_page(
 )
 def test_a_long_line_goes_on_below_its_text(line: str, rows: list[str]) -> None:
     assert [row.rstrip() for row in blocks.wrapped(line, 24)] == rows
+
+
+def test_a_list_belongs_to_the_paragraph_above_it() -> None:
+    text = "## Title\n\nIn order:\n\n1. a\n2. b\n\n**Exercise 5.2** (3 minutes). Do:\n\n- c\n\nSo."
+    first, exercise, more = blocks.paragraphs(text)
+    assert first == "In order:\n\n1. a\n2. b"
+    assert blocks.asked(text) == [exercise, more] and exercise.endswith("- c")
+    assert slides.cut_sentences(first, 10) == ["In order:", "1. a\n2. b"]
 
 
 def test_lines_are_cut_at_a_blank_one() -> None:

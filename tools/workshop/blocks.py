@@ -29,10 +29,23 @@ class Picture:
 def paragraphs(text: str) -> list[str]:
     """Return the paragraphs of a piece of prose, without its heading and its hints.
 
-    A table, a list and a formula are paragraphs of their own.
+    A list belongs to the paragraph above it; a table and a formula are paragraphs of their own.
     """
     text = HEADING.sub("", HINTS.sub("", text))
-    return [p.strip("\n") for p in re.split(r"\n\s*\n", text) if p.strip()]
+    found: list[str] = []
+    for part in (p.strip("\n") for p in re.split(r"\n\s*\n", text) if p.strip()):
+        if found and re.match(r"- |1\. ", part):
+            found[-1] += f"\n\n{part}"
+        else:
+            found.append(part)
+    return found
+
+
+def asked(text: str) -> list[str]:
+    """Return the paragraphs of a piece of prose that belong to its exercise, if it has one."""
+    texts = paragraphs(text)
+    start = next((i for i, t in enumerate(texts) if kind_of(t) == "exercise"), len(texts))
+    return texts[start:]
 
 
 def kind_of(paragraph: str) -> str:

@@ -110,8 +110,7 @@ def exercises(lesson: Lesson, chosen: Collection[str]) -> Iterator[str]:
             continue
         before = [p for p in lesson.pieces if p.cell.kind == "markdown" and p.section == section
                   and p.cell.number < exercise.cell.number]
-        asked = "".join(pages.to_html(text) for text in blocks.paragraphs(before[-1].text)
-                        if blocks.kind_of(text) == "exercise") if before else ""
+        asked = "".join(map(pages.to_html, blocks.asked(before[-1].text))) if before else ""
         stub = blocks.stub_of(exercise.cell.source)
         lines = '<div class="lines"></div>' * 2
         yield (f'<div class="box work"><div>{asked}</div><div>{pages.code(stub)}{lines}</div>'

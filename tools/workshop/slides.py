@@ -215,6 +215,8 @@ def cut_sentences(text: str, room: int) -> list[str]:
     """Return a paragraph in parts that fit a slide; a table or a list keeps its lines whole."""
     if len(text) <= room or text.startswith("$$"):
         return [text]
+    if "\n\n" in text:
+        return [part for own in text.split("\n\n") for part in cut_sentences(own, room)]
     is_lines = text.startswith(("|", "- ", "1. "))
     pieces = text.splitlines() if is_lines else re.split(r"(?<=[.!?:;])\s+", text)
     head = pieces[:2] if text.startswith("|") else []
@@ -249,12 +251,14 @@ def of_prose(piece: Piece, first: bool) -> Iterator[Slide]:
     for place, (text, kind) in enumerate(zip(texts, kinds, strict=True)):
         if place in used:
             continue
+        if kind == "exercise":
+            break
         if kind in ("predict", "answer"):
             mark = text if kind == "answer" else blocks.question(text)
             tail = []
             if kind == "answer":
                 after = place + 1
-                while after < len(texts) and texts[after].startswith(("- ", "1. ", "|")):
+                while after < len(texts) and texts[after].startswith("|"):
                     tail.append(texts[after])
                     after += 1
             if kind == "predict":
@@ -283,8 +287,7 @@ def of_exercise(lesson: Lesson, exercise: Exercise) -> Iterator[Slide]:
     section = lesson.section_of(exercise)
     before = [p for p in lesson.pieces if p.cell.kind == "markdown"
               and p.cell.number < exercise.cell.number and p.section == section]
-    asked = [text for text in blocks.paragraphs(before[-1].text)
-             if blocks.kind_of(text) == "exercise"] if before else []
+    asked = blocks.asked(before[-1].text) if before else []
     stub = blocks.stub_of(exercise.cell.source)
     minutes = f"Your turn: {exercise.title}, {exercise.minutes} minutes"
     text = "\n\n".join(asked)
