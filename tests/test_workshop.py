@@ -250,8 +250,7 @@ def test_a_right_answer_is_seen(tmp_path: Path) -> None:
     few.cells = [*few.cells[:2], *few.cells[-2:]]
     (tmp_path / "utils").symlink_to(ROOT / "utils", target_is_directory=True)
     execute(few, tmp_path)
-    assert "✓ Exercise 0.0" in str(few.cells[2].outputs)
-    assert few.cells[3].outputs == []
+    assert all("✓ Exercise 0.0" in str(cell.outputs) for cell in few.cells[2:])
 
 
 # ---- the instructor's edition ----
