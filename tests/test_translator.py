@@ -16,10 +16,12 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 from pathlib import Path
 
 import pytest
 import torch
+import torch.distributed as dist
 from safetensors.torch import save_file
 from tqdm import tqdm
 
@@ -30,7 +32,7 @@ from utils.translator import checkpoint, commands, using
 from utils.translator.data import PAIRS, Rows, Source, Subwords, known_rows, plain
 from utils.translator.faults import Fault
 from utils.translator.model import SharedTransformer, n_parameters, rate_at, smoothed_loss
-from utils.translator.processes import World, joined
+from utils.translator.processes import LOST, World, joined
 from utils.translator.training import LAST, MODEL, Settings, Training, backward
 
 NOUNS = [("dog", "Hund"), ("cat", "Katze"), ("house", "Haus"), ("tree", "Baum"), ("man", "Mann")]
@@ -489,6 +491,29 @@ def write_gradients(training: Training, corpus: str) -> None:
         found = {k: p.grad.clone() for k, p in training.model.named_parameters()}
         found["loss"] = world.total(part)
         save_file(found, folder / f"{name}-{world.rank}-of-{world.size}.safetensors")
+
+
+@pytest.mark.parametrize("error", [Fault("no"), KeyboardInterrupt(), RuntimeError("Broken pipe")])
+def test_an_error_lets_go_what_the_engine_has_wrapped(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in surroundings(0, 1, free_port()).items():
+        monkeypatch.setenv(name, value)
+    alive = []
+    destroy = dist.destroy_process_group
+    monkeypatch.setattr(dist, "destroy_process_group", lambda: (alive.append(kept()), destroy()))
+
+    def fails(world: World) -> None:
+        nonlocal kept
+        wrapped = world.wrap(torch.nn.Linear(1, 1))
+        kept = weakref.ref(wrapped)
+        raise error
+
+    kept = None
+    with pytest.raises(type(error) if not LOST.search(str(error)) else Fault), \
+            joined(1, "cpu") as world:
+        fails(world)
+    assert alive == [None]
 
 
 @needs_forks

@@ -2,6 +2,7 @@
 
 import os
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +36,10 @@ class World:
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return a model whose gradients are the means over all processes."""
+        """Return a model whose gradients are the means over all processes.
+
+        Let nothing hold it when `joined` ends: a function that returns, or an error, lets it go.
+        """
         if not dist.is_initialized():
             return model
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
@@ -88,8 +92,11 @@ def joined(asked: int | None = None, device: str = "auto") -> Iterator[World]:
                 f"by `{HOW.format(size)}`."
             )
         yield World(dist.get_rank(), size, place)
-    except RuntimeError as error:
-        if not LOST.search(str(error)):
+    except BaseException as error:
+        # What DistributedDataParallel has wrapped must end before the engine does, or the process
+        # may hang; the frames that an error has left would keep it.
+        traceback.clear_frames(error.__traceback__)
+        if not (isinstance(error, RuntimeError) and LOST.search(str(error))):
             raise
         words = "Another process of this training has stopped; its own words say why."
         raise Fault(words) from error
