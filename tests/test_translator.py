@@ -264,7 +264,7 @@ def test_freed_memory_is_taken_again_without_page_faults() -> None:
     faults = {}
     for how in ("plain", "keep"):
         done = subprocess.run([sys.executable, "-c", MANY_PAGES, how], cwd=ROOT,
-                              capture_output=True, text=True, check=True)
+                              capture_output=True, encoding="utf-8", check=True)
         faults[how] = int(done.stdout)
     assert faults["plain"] > 2 * faults["keep"]
 
