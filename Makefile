@@ -2,12 +2,15 @@
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
+# On Linux without an NVIDIA GPU torch comes from here; empty: from PyPI, with CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 STAMP := .venv/.installed
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
 BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
@@ -32,8 +35,10 @@ ALIVE = $(shell ($(BIN)/python -c 'import pip; print("alive")') 2>&1)
 $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)),,gone))
 	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
 	Python 3.11 or later and this is %d.%d: try  make PYTHON=python3.12 lab." % sys.version_info[:2])'
-	"$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	@echo "Installing the course into .venv: some 400 MB, about a minute on a good line."
+	@"$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m tools.cpu_torch "$(REQUIREMENTS)" "$(TORCH_INDEX)"
+	$(PIP) -r $(REQUIREMENTS)
 	@touch $(STAMP)
 
 gone:
@@ -41,7 +46,7 @@ gone:
 	rm -rf .venv
 
 lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--no-browser")
-	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+	$(BIN)/python -m tools.lab $(FIRST) $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
 test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
