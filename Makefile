@@ -7,11 +7,14 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
+THEME ?= light
+ROOM_DIR ?= room
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
 PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 STAMP := .venv/.installed
+ROOM := .venv/.room
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
 BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
@@ -23,7 +26,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test doctor outputs seeds models one-page clean gone
+.PHONY: help lab test browser hub doctor outputs seeds models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
@@ -41,6 +44,11 @@ $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)
 	$(PIP) -r $(REQUIREMENTS)
 	@touch $(STAMP)
 
+# What a room, an author and `make test` need beside it.
+$(ROOM): requirements-room.txt $(STAMP)
+	$(PIP) -r requirements-room.txt
+	@touch $(ROOM)
+
 gone:
 	@$(BIN)/python -c 'import pip' || echo 'That was .venv/bin/python: the folder .venv is made anew.'
 	rm -rf .venv
@@ -49,7 +57,7 @@ lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--
 	$(BIN)/python -m tools.lab $(FIRST) $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
-test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
+test: $(ROOM)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
 	$(BIN)/python -m ruff check --quiet --no-cache .
 ifeq ($(NB),)
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
@@ -58,6 +66,13 @@ else
 	$(BIN)/python -m pytest -q $(RULES)
 	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
+
+browser: export OMP_NUM_THREADS = 1
+browser: $(ROOM)  # look at the notebooks in a real browser (NB=05; THEME=dark; LESSONS=1)
+	$(BIN)/python -m tools.browser $(NB) --theme $(THEME) $(if $(LESSONS),--no-evidence)
+
+hub: $(ROOM)  # serve the course to a room of learners (ROOM_DIR=folder of their work)
+	$(BIN)/python -m tools.hub "$(ROOM_DIR)"
 
 doctor: $(STAMP)  # look at this machine: versions, speed, fonts, corpora, network
 	$(BIN)/python -m tools.doctor
