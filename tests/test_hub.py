@@ -106,7 +106,7 @@ class Settings(dict):
 
 def settings(folder: Path, monkeypatch: pytest.MonkeyPatch, **own: str) -> Settings:
     """Return what the configuration file sets."""
-    for name, value in (serve.environment(folder, "127.0.0.1", 8000) | own).items():
+    for name, value in (serve.environment(folder, "127.0.0.1", 8000, (8001, 8002)) | own).items():
         monkeypatch.setenv(name, value)
     found = Settings()
     source = compile(hub.CONFIG.read_text("utf-8"), str(hub.CONFIG), "exec")

@@ -19,7 +19,6 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-from tools.browser import free_port
 from tools.hub import CONFIG, PROXY, PROXY_VERSION, ROOM, proxy
 from tools.notebooks import ROOT, accept_any_letter
 
@@ -52,14 +51,20 @@ def install_proxy(folder: Path) -> str | None:
     return f"npm install {wanted} ended with {done.returncode}" if done.returncode else None
 
 
-def environment(folder: Path, address: str, port: int) -> dict[str, str]:
-    """Return what the hub is told by environment variables."""
-    words, inner = passwords(folder), f"{free_port()} {free_port()}"
+def environment(
+    folder: Path, address: str, port: int, inner: tuple[int, int]
+) -> dict[str, str]:
+    """Return what the hub is told by environment variables.
+
+    inner: the ports on which the hub and its proxy speak to each other. Where they are always the
+    same, servers that survive the hub find it when it is started again.
+    """
+    words = passwords(folder)
     return os.environ | {
         "ROOM_DIR": str(folder),
         "ROOM_ADDRESS": address,
         "ROOM_PORT": str(port),
-        "ROOM_INNER_PORTS": inner,
+        "ROOM_INNER_PORTS": " ".join(map(str, inner)),
         "ROOM_PROXY": str(proxy(folder)),
         "ROOM_PASSWORD": words["learners"],
         "ROOM_ADMIN_PASSWORD": words["instructor"],
@@ -101,16 +106,19 @@ def main(arguments: list[str]) -> int:
     if reason := why_not(folder):
         print(reason, file=sys.stderr)
         return 1
-    told = environment(folder, given.address, given.port)
+    inner = given.port + 1, given.port + 2
+    told = environment(folder, given.address, given.port, inner)
     here = own_address() if given.address == "0.0.0.0" else given.address
     print(f"The room is at  http://{here}:{given.port}\n"
           f"  learners: any name of small letters and digits, password  {told['ROOM_PASSWORD']}\n"
           f"  instructor: password  {told['ROOM_ADMIN_PASSWORD']}\n"
           f"  their work: {folder / 'homes'}\nCtrl+C ends it.", flush=True)
     call = [sys.executable, "-m", "jupyterhub", "-f", str(CONFIG)]
+    process = subprocess.Popen(call, cwd=ROOT, env=told)
     try:
-        return subprocess.run(call, cwd=ROOT, env=told).returncode
-    except KeyboardInterrupt:
+        return process.wait()
+    except KeyboardInterrupt:    # which the hub has got too: it ends the servers now
+        process.wait()
         return 0
 
 

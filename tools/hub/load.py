@@ -25,12 +25,12 @@ from typing import Any
 
 import psutil
 
-from tools.browser import free_port, stop, wait_for
 from tools.cores import cores
 from tools.hub import CONFIG
 from tools.hub.__main__ import environment, why_not
 from tools.hub.learner import Learner, Refused
 from tools.notebooks import ROOT, accept_any_letter, lessons
+from tools.servers import free_port, stop, wait_for
 
 WHO = "import os; print(os.getpid())"
 MARK = "what I saved before the crash"
@@ -41,7 +41,7 @@ MIB = 2**20
 def hub(folder: Path) -> Iterator[tuple[str, str]]:
     """Start a hub in a folder; yield its address and the learners' password."""
     port = free_port()
-    told = environment(folder, "127.0.0.1", port)
+    told = environment(folder, "127.0.0.1", port, (free_port(), free_port()))
     log = folder / "hub.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
