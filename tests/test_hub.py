@@ -166,9 +166,10 @@ def test_a_line_for_each_lesson(capsys: pytest.CaptureFixture[str]) -> None:
 def test_binder_would_install_the_requirements() -> None:
     pytest.importorskip("repo2docker", reason="jupyter-repo2docker is not installed")
     call = [sys.executable, "-m", "repo2docker", "--no-build", "--debug", str(ROOT)]
-    said = subprocess.run(call, capture_output=True, encoding="utf-8", check=True).stderr
-    copied, installed = said.index("COPY --chown=0:0 src/"), said.index('--file "environment.yml"')
-    assert copied < installed    # for environment.yml reads requirements.txt
+    done = subprocess.run(call, capture_output=True, encoding="utf-8", check=True)
+    said = done.stdout + done.stderr
+    copied = said.index("COPY --chown=0:0 src/")
+    assert copied < said.index('--file "environment.yml"')    # which reads requirements.txt
 
 
 # ---- a rehearsal ----

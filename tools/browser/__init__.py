@@ -88,11 +88,21 @@ def copy_course(folder: Path) -> Path:
     return folder
 
 
-def set_theme(settings: Path, theme: str) -> None:
-    """Choose a theme as a reader would have done, in a folder of JupyterLab's settings."""
-    place = settings / "@jupyterlab/apputils-extension/themes.jupyterlab-settings"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps({"theme": THEMES[theme]}), encoding="utf-8")
+def choose(settings: Path, theme: str) -> None:
+    """Write a theme into a folder of JupyterLab's settings, as a reader chooses it in a menu.
+
+    Releases of JupyterLab that hold only the cells on the screen are told to hold all.
+    """
+    from jupyterlab.commands import get_app_dir
+
+    tracker = "@jupyterlab/notebook-extension/tracker"
+    chosen = {"@jupyterlab/apputils-extension/themes": {"theme": THEMES[theme]}}
+    if "contentVisibility" not in Path(get_app_dir(), f"schemas/{tracker}.json").read_text("utf-8"):
+        chosen[tracker] = {"windowingMode": "none"}
+    for name, values in chosen.items():
+        place = settings / f"{name}.jupyterlab-settings"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text(json.dumps(values), encoding="utf-8")
 
 
 def surroundings(home: Path) -> dict[str, str]:
@@ -119,7 +129,7 @@ def lab(course: Path, notebook: str, theme: str = "light") -> Iterator[str]:
     ]
     with TemporaryDirectory(prefix="reader-", ignore_cleanup_errors=True) as folder:
         home, address = Path(folder), f"http://127.0.0.1:{port}"
-        set_theme(home / "settings", theme)
+        choose(home / "settings", theme)
         log = home / "log"
         with log.open("wb") as file:
             process = subprocess.Popen(
@@ -194,10 +204,13 @@ class Reader:
         """Scroll to a cell, by its id in the file, and return it."""
         number = [cell["id"] for cell in self.state()["cells"]].index(id)
         self.page.evaluate(
-            """number => window.jupyterapp.shell.currentWidget.content
-               .scrollToItem(number, 'center')""", number
+            """([number, id]) => {
+              const notebook = window.jupyterapp.shell.currentWidget.content;
+              notebook.scrollToItem(number, 'center');
+              notebook.widgets[number].node.dataset.cell = id;
+            }""", [number, id]
         )
-        cell = self.page.locator(f'{SHOWN} .jp-Cell[data-windowed-list-index="{number}"]')
+        cell = self.page.locator(f'{SHOWN} .jp-Cell[data-cell="{id}"]')
         cell.wait_for()
         return cell
 

@@ -38,7 +38,8 @@ def give_course(home: Path, course: Path = ROOT) -> None:
         part.replace(target)
     cache = own / "data/cache"
     if not cache.exists() and not cache.is_symlink():
-        (course / "data/cache").mkdir(exist_ok=True)
+        (course / "data/cache").mkdir(parents=True, exist_ok=True)
+        cache.parent.mkdir(exist_ok=True)
         cache.symlink_to(course / "data/cache", target_is_directory=True)
     lay_out(home / ".jupyter/lab/workspaces")
 
