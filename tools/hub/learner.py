@@ -44,19 +44,24 @@ class Learner:
             raise Refused(f"{self.name} cannot log in: {answer.status_code}")
 
     def start(self) -> None:
-        """Ask for a server as the button on the hub's page does, and wait until it answers.
+        """Press the button that starts a server, and reload the page until it is there.
 
         Raises Refused where it does not start in time.
         """
-        end = time.monotonic() + PATIENCE
+        begin = pressed = time.monotonic()
         self.web.get(f"{self.hub}/hub/spawn/{self.name}", timeout=PATIENCE)
         while True:
             answer = self.web.get(f"{self.own}/lab", timeout=PATIENCE)
-            if answer.status_code == 200 and urlsplit(answer.url).path.startswith("/user/"):
+            here = urlsplit(answer.url).path.startswith(f"/user/{self.name}/")
+            if answer.status_code == 200 and here:
                 return
-            if time.monotonic() > end:
+            now = time.monotonic()
+            if now - begin > PATIENCE:
                 raise Refused(f"no server for {self.name}: {answer.status_code} {answer.url}")
-            time.sleep(0.5)
+            if here and now - pressed > 5:    # a dead server, which the hub has not noticed before
+                self.web.get(f"{self.hub}/hub/spawn/{self.name}", timeout=PATIENCE)
+                pressed = now
+            time.sleep(1)
 
     def ask(self, method: str, path: str, **body: Any) -> Any:
         """Ask the learner's server; return its answer. Raises Refused where it says no."""

@@ -35,6 +35,8 @@ from tools.servers import free_port, stop, wait_for
 WHO = "import os; print(os.getpid())"
 MARK = "what I saved before the crash"
 MIB = 2**20
+FEW = 5    # cells that are run after the crash; the first of them import what the rest needs
+TRIES = 6    # to run something after a kernel died
 
 
 @contextmanager
@@ -111,18 +113,22 @@ def crash(found: list[dict[str, Any]], n_kernels: int) -> int:
 def go_on(learner: Learner, lesson: str) -> float:
     """Come back after a crash: a server if there is none, a kernel, the first cells.
 
-    Returns the seconds until those have run. Raises Refused where one of them fails.
+    Returns the seconds until those have run. Raises Refused where one of them fails, or where the
+    kernel is not there after a few tries, each some seconds after the other.
     """
     begin = time.monotonic()
-    if learner.web.get(f"{learner.own}/api/status", timeout=60).status_code != 200:
-        time.sleep(12)    # until the hub has seen that the server is gone
     learner.start()
-    notebook = learner.open(lesson)
-    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"][:3]
-    for cell in code:
-        for output in learner.run("".join(cell["source"])):
-            if output["output_type"] == "error":
-                raise Refused(f"{learner.name} cannot go on: {output['evalue']}")
+    for attempt in range(TRIES):
+        try:
+            notebook = learner.open(lesson)
+            errors = learner.run_all({"cells": notebook["cells"][:FEW]})
+            break
+        except Refused:    # the kernel that died is still being replaced
+            if attempt == TRIES - 1:
+                raise
+            time.sleep(5)
+    if errors:
+        raise Refused(f"{learner.name} cannot go on: {errors[0]}")
     return time.monotonic() - begin
 
 
