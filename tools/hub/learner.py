@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 import websocket
 
+NO_SERVER = 424    # how the hub answers for somebody whose server does not run
 PATIENCE = 600    # seconds for a server to start or a cell to run, when many ask at once
 
 
@@ -58,12 +59,13 @@ class Learner:
             now = time.monotonic()
             if now - begin > PATIENCE:
                 raise Refused(f"no server for {self.name}: {answer.status_code} {answer.url}")
-            if here and now - pressed > 5:    # a dead server, which the hub has not noticed before
+            dead = here or answer.status_code == NO_SERVER    # noticed by the hub only now
+            if dead and now - pressed > 5:
                 self.web.get(f"{self.hub}/hub/spawn/{self.name}", timeout=PATIENCE)
                 pressed = now
             time.sleep(1)
 
-    def ask(self, method: str, path: str, **body: Any) -> Any:
+    def ask(self, method: str, path: str, /, **body: Any) -> Any:
         """Ask the learner's server; return its answer. Raises Refused where it says no."""
         answer = self.web.request(
             method, f"{self.own}/api/{path}", json=body or None, timeout=PATIENCE,
@@ -82,8 +84,17 @@ class Learner:
         self.connect()
         return notebook
 
+    def leave(self) -> None:
+        """Close the browser."""
+        if self.socket is not None:
+            self.socket.close(timeout=1)
+            self.socket = None
+        self.web.close()
+
     def connect(self) -> None:
         """Listen to the kernel."""
+        if self.socket is not None:
+            self.socket.close(timeout=1)
         jar = self.web.cookies
         cookies = "; ".join(f"{c.name}={c.value}" for c in jar if c.path != "/hub/")
         address = f"{self.own}/api/kernels/{self.kernel}/channels?session_id={self.session}"

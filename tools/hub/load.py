@@ -177,6 +177,7 @@ def rehearse(
             print(f"one learner alone: server {result['server']:.0f} s, {lesson} "
                   f"{result['lesson']:.0f} s, together {result['all']:.0f} s", flush=True)
             alone[0].ask("DELETE", f"kernels/{alone[0].kernel}")
+            alone[0].leave()
         learners = [Learner(address, f"learner{i + 1:02}", password) for i in range(n)]
         begin = time.monotonic()
         results = at_once(learners, lambda learner: study(learner, lesson))
@@ -199,6 +200,8 @@ def rehearse(
         print(f"killed: {n_hit} kernels and the server of one more learner")
         back = report(at_once(held, lambda learner: go_on(learner, lesson)))
         print(f"  {len(back)} of {len(held)} go on: {spread(back, 's') if back else ''}")
+        for learner in learners:
+            learner.leave()
         gone = [lost(learner, lesson, result["notebook"], folder / "homes")
                 for learner, result in zip(held, found)]
         wrong += filter(None, gone)
