@@ -2,13 +2,18 @@
 
 PYTHON ?= python3
 REQUIREMENTS ?= requirements.txt
+# On Linux without an NVIDIA GPU torch comes from here; empty: from PyPI, with CUDA.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
 ROUTE ?=
+THEME ?= light
+ROOM_DIR ?= room
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
+PIP = $(BIN)/python -m pip install --quiet --no-compile --disable-pip-version-check
 STAMP := .venv/.installed
 ROOM := .venv/.room
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
@@ -22,7 +27,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test workshop workshop-check doctor outputs seeds models one-page clean gone
+.PHONY: help lab test browser hub workshop workshop-check doctor outputs seeds models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
@@ -34,13 +39,15 @@ ALIVE = $(shell ($(BIN)/python -c 'import pip; print("alive")') 2>&1)
 $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)),,gone))
 	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
 	Python 3.11 or later and this is %d.%d: try  make PYTHON=python3.12 lab." % sys.version_info[:2])'
-	"$(PYTHON)" -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS)
+	@echo "Installing the course into .venv: some 400 MB, about a minute on a good line."
+	@"$(PYTHON)" -m venv .venv
+	@$(BIN)/python -m tools.cpu_torch "$(REQUIREMENTS)" "$(TORCH_INDEX)"
+	$(PIP) -r $(REQUIREMENTS)
 	@touch $(STAMP)
 
 # What a room, an author and `make test` need beside it.
 $(ROOM): requirements-room.txt $(STAMP)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-room.txt
+	$(PIP) -r requirements-room.txt
 	@touch $(ROOM)
 
 gone:
@@ -48,10 +55,10 @@ gone:
 	rm -rf .venv
 
 lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--no-browser")
-	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+	$(BIN)/python -m tools.lab $(FIRST) $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
-test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
+test: $(ROOM)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
 	$(BIN)/python -m ruff check --quiet --no-cache .
 ifeq ($(NB),)
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
@@ -60,6 +67,13 @@ else
 	$(BIN)/python -m pytest -q $(RULES)
 	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
+
+browser: export OMP_NUM_THREADS = 1
+browser: $(ROOM)  # look at the notebooks in a real browser (NB=05; THEME=dark; LESSONS=1)
+	$(BIN)/python -m tools.browser $(NB) --theme $(THEME) $(if $(LESSONS),--no-evidence)
+
+hub: $(ROOM)  # serve the course to a room of learners (ROOM_DIR=folder of their work)
+	$(BIN)/python -m tools.hub "$(ROOM_DIR)"
 
 workshop: export OMP_NUM_THREADS = 1
 workshop: $(STAMP)  # write notebooks, slides and handouts for a room (ROUTE=half-day, ROUTE=07)

@@ -46,8 +46,16 @@ def requirements(source: str) -> list[re.Match[str]]:
     return found
 
 
-def test_everything_is_pinned_and_has_a_reason() -> None:
-    assert [r[1] for r in requirements(text("requirements.txt")) if not r[3]] == []
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-room.txt"])
+def test_everything_is_pinned_and_has_a_reason(name: str) -> None:
+    assert [r[1] for r in requirements(text(name)) if not r[3]] == []
+
+
+def test_a_learner_installs_nothing_that_only_a_room_needs() -> None:
+    learner, room = (
+        {r[1] for r in requirements(text(n))} for n in ("requirements.txt", "requirements-room.txt")
+    )
+    assert not learner & room
 
 
 @pytest.mark.parametrize("line", ["torch>=2", "torch", "torch==2.13.0, <3", "-r more.txt"])
@@ -75,9 +83,13 @@ def version(written: str) -> tuple[int, ...]:
 
 
 def test_conda_installs_the_same() -> None:
+    (index,) = re.findall(r"(?m)^TORCH_INDEX \?= (\S+)$", text("Makefile"))
     lines = [line.strip() for line in text("environment.yml").splitlines()]
     dependencies = lines[lines.index("dependencies:") + 1 :]
-    assert dependencies == ["- python=3.12", "- make", "- pip", "- pip:", "- -r requirements.txt"]
+    assert [line for line in dependencies if line[0] != "#"] == [
+        "- python=3.12", "- make", "- pip", "- pip:",
+        f"- --extra-index-url {index}", "- -r requirements.txt",
+    ]
     assert lines[lines.index("channels:") + 1] == "- conda-forge"
 
 

@@ -34,13 +34,14 @@ def folder(tmp_path: Path) -> Path:
     (root / "notebooks/evidence").mkdir(parents=True)
     (root / "notebooks/00_start_here.ipynb").touch()
     (root / "notebooks/05_attention.ipynb").touch()
-    for name in ("Makefile", "requirements.txt"):
+    for name in ("Makefile", "requirements.txt", "requirements-room.txt"):
         shutil.copy(ROOT / name, root / name)
     (tmp_path / "my programs").mkdir()
     for place in (root / ".venv/bin/python", tmp_path / "my programs/python3"):
         place.write_text(PYTHON, encoding="utf-8")
         place.chmod(0o755)
     (root / ".venv/.installed").touch()
+    (root / ".venv/.room").touch()
     return root
 
 
@@ -61,7 +62,9 @@ def asked(folder: Path) -> list[str]:
     return [line for line in lines if "alive" not in line and "tools.cores" not in line]
 
 
-@pytest.mark.parametrize("target", ["lab", "test", "doctor", "outputs", "seeds", "models"])
+@pytest.mark.parametrize(
+    "target", ["lab", "test", "browser", "hub", "doctor", "outputs", "seeds", "models"]
+)
 def test_every_command_calls_modules_of_python(target: str, folder: Path) -> None:
     """The scripts beside Python hold the name of the folder that they were installed in."""
     done = make(folder, target)
@@ -74,7 +77,7 @@ def test_a_renamed_folder_goes_on(folder: Path) -> None:
     moved = folder.rename(folder.with_name("course2"))
     assert make(moved, "lab", "NB=05").returncode == 0
     (line,) = asked(moved)
-    assert "-m jupyterlab " in line and "/lab/tree/notebooks/05_attention.ipynb" in line
+    assert line.endswith("|-m tools.lab notebooks/05_attention.ipynb")
 
 
 @pytest.mark.parametrize("broken", ["a link to nothing", "no packages", "of another machine"])
@@ -92,8 +95,8 @@ def test_an_environment_whose_python_is_gone_is_made_anew(broken: str, folder: P
     assert done.returncode == 0, done.stderr
     assert "the folder .venv is made anew" in done.stdout
     assert not (folder / ".venv/old").exists() and (folder / ".venv/.installed").exists()
-    assert [line.split("|")[-1][:10] for line in asked(folder)][-3:] == [
-        "-m venv .v", "-m pip ins", "-m jupyter",
+    assert [line.split("|")[-1][:12] for line in asked(folder)][-4:] == [
+        "-m venv .ven", "-m tools.cpu", "-m pip insta", "-m tools.lab",
     ]
 
 
@@ -105,13 +108,54 @@ def test_an_environment_that_works_is_left_alone(folder: Path) -> None:
 
 def test_variables_that_lead_python_elsewhere_do_not_reach_it(folder: Path) -> None:
     make(folder, "lab", PYTHONHOME="/nowhere", PYTHONSAFEPATH="1", PYTHONUTF8="0", LC_ALL="C")
-    assert asked(folder)[0].startswith("|||1|1|-m jupyterlab")
+    assert asked(folder)[0].startswith("|||1|1|-m tools.lab")
 
 
-@pytest.mark.parametrize("target", ["test", "outputs", "seeds", "models"])
+@pytest.mark.parametrize("target", ["test", "browser", "outputs", "seeds", "models"])
 def test_what_is_compared_runs_on_one_thread(target: str, folder: Path) -> None:
     make(folder, target, OMP_NUM_THREADS="7")
     assert {line.split("|")[2] for line in asked(folder)} == {"1"}
+
+
+def said(folder: Path) -> list[str]:
+    """Return only the arguments of what Python was asked for."""
+    return [line.split("|")[-1] for line in asked(folder)]
+
+
+def test_torch_is_asked_for_before_the_rest(folder: Path) -> None:
+    (folder / ".venv/.installed").unlink()
+    done = make(folder, "lab", "LAB_ARGS=--no-browser")
+    assert done.returncode == 0, done.stderr
+    venv, torch, pip, lab = said(folder)[-4:]
+    assert venv == "-m venv .venv"
+    index = "https://download.pytorch.org/whl/cpu"
+    assert torch == f"-m tools.cpu_torch requirements.txt {index}"
+    assert pip.startswith("-m pip install ") and pip.endswith(" -r requirements.txt")
+    assert lab == "-m tools.lab notebooks/00_start_here.ipynb --no-browser"
+    assert "-m venv" not in done.stdout and "some 400 MB" in done.stdout
+
+
+def test_the_reader_may_choose_the_torch_with_cuda(folder: Path) -> None:
+    (folder / ".venv/.installed").unlink()
+    make(folder, "lab", "TORCH_INDEX=")
+    assert "-m tools.cpu_torch requirements.txt " in said(folder)
+
+
+def test_what_a_room_needs_is_not_installed_for_a_learner(folder: Path) -> None:
+    (folder / ".venv/.room").unlink()
+    make(folder, "lab")
+    assert said(folder) == ["-m tools.lab notebooks/00_start_here.ipynb"]
+    make(folder, "test", "NB=05")
+    pip = said(folder)[1]
+    assert pip.startswith("-m pip install ") and pip.endswith(" -r requirements-room.txt")
+    assert (folder / ".venv/.room").exists()
+    make(folder, "hub", "ROOM_DIR=a room")
+    assert said(folder)[-1] == "-m tools.hub a room" and said(folder)[2:].count(pip) == 0
+
+
+def test_a_browser_is_told_what_to_look_at(folder: Path) -> None:
+    make(folder, "browser", "NB=05", "THEME=dark", "LESSONS=1")
+    assert said(folder) == ["-m tools.browser 05 --theme dark --no-evidence"]
 
 
 def test_the_reader_may_choose_his_threads(folder: Path) -> None:
