@@ -263,7 +263,7 @@ def test_an_instructors_edition_has_the_guide_below_each_heading() -> None:
     text = "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
     assert text.count("> **Instructor · ") == len(one.sections)
     assert text.count(" · left out**") == len(one.sections) - 2
-    assert "## Four faults\n\n> **Instructor · 19:14, 4 min · told by you**" in text
+    assert "## Four faults\n\n> **Instructor · 19:14, 5 min · told by you**" in text
     assert message("13.1", "joined along the heads") in text
 
 
