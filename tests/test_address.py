@@ -119,7 +119,7 @@ def contents(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 @pytest.mark.parametrize(
     "repo, version",
-    [("my-school/attention", ""), ("me/course", "v1.0"), (LONG, "2027.spring"), ("", "v1.0")],
+    [("made-up/x", ""), ("made-up/course", "v0-up"), (LONG, "0.spring"), ("", "v0-up")],
 )
 def test_a_fork_agrees_and_comes_back_to_the_byte(repo: str, version: str, fork: Path) -> None:
     before, old = contents(fork), settings((fork / "pyproject.toml").read_text("utf-8"))
