@@ -5,10 +5,14 @@ REQUIREMENTS ?= requirements.txt
 LAB_ARGS ?=
 NB ?=
 LESSONS ?=
+REPO =
+VERSION =
+CHECK ?=
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+ROOM := .venv/.room
 RULES := tests/test_built_here.py tests/test_claims.py tests/test_notebook_style.py
 BOTH = $(if $(LESSONS),,notebooks/evidence/$(NB)*.ipynb) notebooks/$(NB)*.ipynb
 FIRST = $(firstword $(wildcard notebooks/$(or $(NB),00)*.ipynb))
@@ -20,7 +24,7 @@ export JUPYTER_PREFER_ENV_PATH = 1
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test doctor outputs seeds models one-page clean gone
+.PHONY: help lab test book colab publish doctor outputs seeds models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
@@ -40,11 +44,18 @@ gone:
 	@$(BIN)/python -c 'import pip' || echo 'That was .venv/bin/python: the folder .venv is made anew.'
 	rm -rf .venv
 
+# What a room, an edition or the book needs besides; no package of the course is changed for it.
+$(ROOM): $(STAMP) requirements-room.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r $(REQUIREMENTS) \
+	-r requirements-room.txt
+	@touch $(ROOM)
+
 lab: $(STAMP)  # open the course in JupyterLab (NB=05: that lesson; LAB_ARGS="--no-browser")
-	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) $(LAB_ARGS)
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/$(FIRST) \
+	--LabApp.extra_labextensions_path="$(CURDIR)/tools/labextensions" $(LAB_ARGS)
 
 test: export OMP_NUM_THREADS = 1
-test: $(STAMP)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
+test: $(ROOM)  # check everything (NB=05: one lesson and its evidence; LESSONS=1: no evidence)
 	$(BIN)/python -m ruff check --quiet --no-cache .
 ifeq ($(NB),)
 	$(BIN)/python -m pytest -q -n $(CORES) --dist loadfile tests
@@ -53,6 +64,17 @@ else
 	$(BIN)/python -m pytest -q $(RULES)
 	$(BIN)/python -m pytest -q --nbval $(or $(wildcard $(BOTH)),notebooks/$(NB)*.ipynb)
 endif
+
+book: $(ROOM)  # write the course as a site into build/book/html (NB=05: that lesson; CHECK=1: axe)
+	$(BIN)/python -m tools.book $(NB)
+	$(if $(CHECK),$(BIN)/python -m tools.book.browser)
+
+colab: export OMP_NUM_THREADS = 1
+colab: $(STAMP)  # run each notebook alone, as in Colab, on Colab's packages (NB=05: that lesson)
+	$(BIN)/python -m tools.colab $(NB)
+
+publish: $(STAMP)  # write another address or version everywhere (REPO=owner/name VERSION=v1.0)
+	@$(BIN)/python -m tools.publish "$(REPO)" "$(VERSION)"
 
 doctor: $(STAMP)  # look at this machine: versions, speed, fonts, corpora, network
 	$(BIN)/python -m tools.doctor
@@ -73,6 +95,6 @@ models: $(STAMP)  # train the models that later lessons load (NB=04; TARGET=fr)
 one-page: $(STAMP)  # write notebooks/transformer_in_one_page.py from the parts in utils
 	$(BIN)/python -m tools.one_page
 
-clean:  # remove the environment and the caches; downloaded corpora stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+clean:  # remove the environment, what was built and the caches; downloaded corpora stay
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

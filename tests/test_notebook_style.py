@@ -102,6 +102,20 @@ def opening(cells: Cells) -> list[str]:
     return problems
 
 
+def headings(cells: Cells) -> list[str]:
+    """One heading of the first level, and no level is left out below it: some hear the page."""
+    texts = [re.sub(r"(?s)```.*?```", "", c.source) for c in cells if c.kind == "markdown"]
+    found = [m for text in texts for m in re.findall(r"(?m)^(#+) +(.+)$", text)]
+    levels = [len(signs) for signs, _ in found]
+    name = name_of(cells[0].notebook)
+    problems = [] if levels.count(1) == 1 else [f"{name} has {levels.count(1)} headings with one #"]
+    return problems + [
+        f"{name}: {signs} {words} stands below a heading of level {above}"
+        for above, level, (signs, words) in zip(levels, levels[1:], found[1:], strict=False)
+        if level > above + 1
+    ]
+
+
 def setup(cells: Cells) -> list[str]:
     """The first code cell is tests/setup_cell.py letter for letter; it and the next are folded."""
     first, second = code_of(cells)[:2]
@@ -198,6 +212,9 @@ def figures(cells: Cells) -> list[str]:
             continue
         if not any(k.arg == "alt" for _, call in calls(cell) for k in call.keywords):
             problems.append(f"{cell.where} shows a figure without alt=")
+        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        if not all(o.get("metadata", {}).get("image/png", {}).get("alt") for o in pictures):
+            problems.append(f"{cell.where} keeps a picture without its description: make outputs")
         in_words = after is not None and after.kind == "markdown"
         if not in_words or not (diagrams_in(cells, cell) or re.search(r"\d", after.source)):
             problems.append(f"{cell.where}: the next cell must say its figure in words and numbers")
@@ -415,6 +432,7 @@ def corpus_tags(cells: Cells) -> list[str]:
 
 EVERYWHERE: tuple[Rule, ...] = (
     opening,
+    headings,
     setup,
     import_cell,
     identity,
@@ -528,6 +546,7 @@ NO_PICTURE = shown(text__plain="<Figure size 600x300 with 1 Axes>")
 BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
     figures: [
         [code("show(fig)", picture()), markdown("3 lines")],
+        [code("show(fig, alt='x')", picture(alt="")), markdown("3 lines")],
         [code("show(fig, alt='x')", picture()), markdown("lines")],
         [code("show(fig, alt='x')", picture()), code("3")],
         [code("show(fig, alt='x')", picture())],
@@ -577,6 +596,7 @@ BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
     ],
     table_of_sayings: [[markdown("| often said | measured |")], [code("1"), SAYINGS][:1]],
     no_exercises: [[*EXERCISE], [code("x = 1\n" * 31)]],
+    headings: [[markdown("# Two")], [markdown("## A"), markdown("#### B")], [markdown("### A")]],
     import_cell: [[code("import math")], [code("def f():\n    from math import pi")]],
     size_of_cells: [
         [code("x = 1\n" * 21)],
