@@ -43,6 +43,7 @@ html_title = NAME
 html_static_path = [str(HERE / "static"), str(mathjax), *map(str, FONTS.values())]
 html_use_index = False
 html_css_files = ["course.css"]
+html_js_files = ["course.js"]
 templates_path = [str(HERE / "templates")]
 html_copy_source = False
 html_show_sourcelink = False
