@@ -256,6 +256,7 @@ def test_japanese_and_korean_say_so(name: str, site: Path) -> None:
 def test_next_is_the_next_lesson(site: Path) -> None:
     following = re.search(r'class="right-next"\s+href="([^"]+)"', html(site, NAMES[0]))
     assert following and following[1] == NAMES[1]
+    assert ">07 Self-attention, one head at a time</p>" in html(site, NAMES[0])
 
 
 def test_the_search_knows_the_words(site: Path) -> None:
@@ -289,7 +290,7 @@ def test_a_fault_leaves_the_last_book_as_it_was(
     def faulty(folder: Path, which: tuple[str, ...]) -> None:
         """Write a page with a reference to nothing."""
         (folder / "index.md").write_text("# A\n\n[x](#nothing)\n", "utf-8")
-        (folder / "descriptions.json").write_text("{}", "utf-8")
+        (folder / "descriptions.json").write_text("[{}, {}]", "utf-8")
 
     monkeypatch.setattr(book, "write_sources", faulty)
     with pytest.raises(RuntimeError, match=r"cannot make the book:\n.*nothing"):
@@ -306,8 +307,9 @@ def test_the_sources_of_the_whole_book(tmp_path: Path) -> None:
         assert code == [c.source for c in cells if c.kind == "code"]
         outputs = [joined(o.get("text", "")) for c in written for o in c.outputs]
         assert outputs == [joined(o.get("text", "")) for c in cells for o in c.outputs]
-    alts = json.loads((tmp_path / "descriptions.json").read_text("utf-8"))
+    alts, titles = json.loads((tmp_path / "descriptions.json").read_text("utf-8"))
     assert len(alts) > 90 and all(alts.values())
+    assert titles["evidence/05_attention"] == "05 Attention (evidence)"
 
 
 # ---- in a browser ----
@@ -340,12 +342,15 @@ def test_a_fault_is_found(tmp_path: Path) -> None:
     needs_browser()
     (tmp_path / "a.html").write_text(
         '<!doctype html><html lang="en"><title>a</title><main><h1>A</h1><img src="data:,x">'
-        '<p style="color: #bbb">pale</p><script src="https://example.org/x.js"></script></main>',
+        '<p style="color: #bbb; width: 2000px">pale</p>'
+        '<style>@font-face {font-family: "x"; src: url("a.html")} p {font-family: "x"}</style>'
+        '<script src="https://example.org/x.js"></script></main>',
         "utf-8",
     )
     asked, found = look_at(tmp_path, ["a.html"], [("light", DESK)])
     assert asked == ["a.html asks for https://example.org/x.js"]
-    assert {fault.rule for fault in found} == {"image-alt", "color-contrast"}
+    assert {fault.rule for fault in found} == {
+        "image-alt", "color-contrast", "page-too-wide", "font-refused"}
 
 
 # ---- JupyterLab ----

@@ -93,13 +93,31 @@ def faults(page: Any, name: str, look: str) -> list[Fault]:
     return found
 
 
+STATE = """async () => {
+  await document.fonts.ready;
+  const refused = [...document.fonts].filter(font => font.status === "error");
+  return [document.documentElement.scrollWidth, refused.map(font => font.family).join(", ")];
+}"""
+
+
+def slips(page: Any, name: str, look: str, width: int) -> list[Fault]:
+    """Return where an open page is wider than its window, or has fonts that cannot be used."""
+    needed, fonts = page.evaluate(STATE)
+    found = []
+    if needed > width:
+        found.append(Fault(name, look, "page-too-wide", "serious", "html", f"needs {needed}"))
+    if fonts:
+        found.append(Fault(name, look, "font-refused", "serious", fonts, "cannot be decoded"))
+    return found
+
+
 def look_at(
     folder: Path,
     names: list[str],
     looks: list[tuple[str, dict[str, int]]] = LOOKS,
     heard: Callable[..., None] = lambda *what: None,
 ) -> tuple[list[str], list[Fault]]:
-    """Open pages of a built book; return what they ask of the network, and what axe finds.
+    """Open pages of a built book; return what they ask of the network, and what is wrong there.
 
     heard: is called after each page, with its name, scheme, width and number of faults
     """
@@ -110,7 +128,8 @@ def look_at(
             context = started.new_context(color_scheme=scheme, viewport=size)
             for name in names:
                 page = open_page(context, folder / name, asked)
-                here = faults(page, name, f"{scheme}, {size['width']} wide")
+                look = f"{scheme}, {size['width']} wide"
+                here = faults(page, name, look) + slips(page, name, look, size["width"])
                 page.close()
                 found += here
                 heard(name, scheme, size["width"], len(here))

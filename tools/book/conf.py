@@ -6,12 +6,14 @@ import re
 from importlib.util import find_spec
 from pathlib import Path
 
+from fontTools.ttLib import TTFont
+
 from tools.address import NAME, REPOSITORY
 from tools.notebooks import ROOT
 from utils.plots import CJK_FONTS
 
 SOURCES = Path(os.environ["BOOK_SOURCES"])
-ALTS = json.loads((SOURCES / "descriptions.json").read_text("utf-8"))
+ALTS, TITLES = json.loads((SOURCES / "descriptions.json").read_text("utf-8"))
 HERE = ROOT / "tools/book"
 
 project = NAME
@@ -19,7 +21,7 @@ author = NAME
 copyright = "CC BY 4.0 for prose and figures, MIT for code"
 language = "en"
 extensions = ["myst_nb", "sphinx_copybutton"]
-exclude_patterns = ["files/**"]
+exclude_patterns = ["files/**", "fonts/**"]
 
 myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
@@ -32,15 +34,25 @@ mathjax = Path(find_spec("sphinx-mathjax-offline").origin).parent / "static/math
 mathjax_path = mathjax.name
 mathjax3_config = {"options": {"enableMenu": False}}
 
+
+
+def for_browsers(package, file):
+    """Write a font without what its makers' tool left in it, which browsers refuse."""
+    font = TTFont(Path(find_spec(package).origin).parent / file)
+    for table in [name for name in font.keys() if name.startswith("TSI")]:
+        del font[table]
+    path = SOURCES / "fonts" / Path(file).name
+    path.parent.mkdir(exist_ok=True)
+    font.save(path)
+    return str(path)
+
+
 # Letters that a reader's machine may lack; the style sheet asks for them only there.
-FONTS = {
-    family: Path(find_spec(package).origin).parent / file
-    for package, (file, family) in CJK_FONTS.items()
-}
+fonts = [for_browsers(package, file) for package, (file, _) in CJK_FONTS.items()]
 
 html_theme = "sphinx_book_theme"
 html_title = NAME
-html_static_path = [str(HERE / "static"), str(mathjax), *map(str, FONTS.values())]
+html_static_path = [str(HERE / "static"), str(mathjax), *fonts]
 html_use_index = False
 html_css_files = ["course.css"]
 html_js_files = ["course.js"]
@@ -98,7 +110,11 @@ def describe(app, doctree):
 
 
 def finish(app, pagename, templatename, context, doctree):
-    """Mark the languages in the body of a page."""
+    """Mark the languages in the body of a page; call its neighbours by their short titles."""
+    for neighbour in (context.get("prev"), context.get("next")):
+        if neighbour:
+            page = os.path.normpath(os.path.join(os.path.dirname(pagename), neighbour["link"]))
+            neighbour["title"] = TITLES.get(page.removesuffix(".html"), neighbour["title"])
     if "body" in context:
         context["body"] = in_its_language(context["body"])
 

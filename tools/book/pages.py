@@ -292,5 +292,6 @@ def write_sources(folder: Path, which: tuple[str, ...] = ()) -> dict[str, list[P
     for picture in sorted(links.pictures):
         (folder / picture).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / picture, folder / picture)
-    (folder / "descriptions.json").write_text(json.dumps(alts), encoding="utf-8")
+    titles = {page.name.rsplit(".", 1)[0]: page.title for page in shown}
+    (folder / "descriptions.json").write_text(json.dumps([alts, titles]), encoding="utf-8")
     return book
