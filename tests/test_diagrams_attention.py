@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 import torch.nn.functional as F
-from drawing import faults
+from drawing import faults, words_on
 from torch import nn
 
 from utils.attention import causal_mask, scaled_dot_product_attention
 from utils.diagrams import attention as d
 from utils.diagrams.primitives import number
-from utils.plots import use_course_style
 
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 SKIES = "sun rain snow fog".split()
@@ -23,15 +21,7 @@ RTL = ["يوم"] * 7
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def pages():
-    use_course_style()
-    yield
-    plt.close("all")
-
-
-def texts(fig):
-    return [text.get_text() for text in fig.axes[0].texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def drawn(fig):
@@ -40,7 +30,7 @@ def drawn(fig):
         warnings.filterwarnings("error", category=UserWarning)
         warnings.filterwarnings("ignore", message="There are no gridspecs")
         assert faults(fig) == []
-    return texts(fig)
+    return words_on(fig)
 
 
 def week(n=7, n_skies=4, sharp=4.0):
@@ -186,7 +176,7 @@ def test_planes(days):
 
 def test_planes_count_what_is_wrong():
     _, k, v = ring()
-    assert texts(d.planes(k, k, v, DAYS, SKIES))[0].startswith("0 of 7")
+    assert words_on(d.planes(k, k, v, DAYS, SKIES))[0].startswith("0 of 7")
 
 
 def test_planes_draw_zeros():

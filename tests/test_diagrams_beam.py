@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from utils.decoding import beam_search
 from utils.diagrams.beam import beam_tree, fates, ngram_matches
 from utils.metrics import clipped_matches
-from utils.plots import use_course_style
 from utils.recurrent import AttentionDecoder, RNNEncoder, Seq2Seq
 
 MINUS = "\N{MINUS SIGN}"
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 class NextWords:
@@ -61,10 +55,6 @@ def other_letters(letters: list[str]) -> NextWords:
                       for old, row in ENGLISH.items()})
 
 
-def texts(fig) -> list[str]:
-    return [text.get_text() for text in fig.axes[0].texts]
-
-
 def test_the_tree_shows_the_numbers_of_the_model() -> None:
     model = NextWords(ENGLISH)
     fig = beam_tree(model, *SOURCE, model.words, 4)
@@ -72,7 +62,7 @@ def test_the_tree_shows_the_numbers_of_the_model() -> None:
     log_p = model.log_p.log_softmax(-1)
     i = model.words.index
     first, second = log_p[i("<bos>"), i("I")], log_p[i("I"), i("came")]
-    written = texts(fig)
+    written = words_on(fig)
     for value in (first, second, first + second):
         assert f"{value:.2f}".replace("-", MINUS) in written
     assert sum("✓" in text for text in written) == 1
@@ -84,7 +74,7 @@ def test_the_tree_shows_the_numbers_of_the_model() -> None:
 def test_a_winner_that_was_always_first_is_not_said_to_be_second() -> None:
     model = NextWords(ENGLISH | {"I": {"came": -0.1, "returned": -4.0, "went": -5.0}})
     fig = beam_tree(model, *SOURCE, model.words, 4)
-    assert "At each step a beam of 2 keeps the 2 likeliest beginnings" in texts(fig)
+    assert "At each step a beam of 2 keeps the 2 likeliest beginnings" in words_on(fig)
 
 
 @pytest.mark.parametrize("first, n_steps", [(1, 1), (1, 3), (2, 4), (3, 4), (4, 4)])
@@ -174,7 +164,7 @@ def test_the_bars_are_the_counts(hypothesis: str, reference: str) -> None:
     assert len(bars) == sum(clipped_matches(h, r, n)[1] for n in (1, 2, 3, 4)) + 3    # the key
     for n in (1, 2, 3, 4):
         found, total = clipped_matches(h, r, n)
-        assert any(text.startswith(f"{found} of {total} found") for text in texts(fig))
+        assert any(text.startswith(f"{found} of {total} found") for text in words_on(fig))
 
 
 @pytest.mark.parametrize("given, words", [

@@ -1,29 +1,19 @@
 """The pictures of the block show the tensors that they were given, or refuse."""
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 
 from utils.diagrams.block import alike, both_orders, cosines_of, norm_of_word
 from utils.diagrams.primitives import number
 from utils.diagrams.transformer import encoder_layers
-from utils.plots import use_course_style
 from utils.transformer import layer_norm
 
 WORDS = "the cat only grinned when it saw alice".split()
 GRINNED, ONE, NONE = torch.tensor([6.0, 2.0, 2.0, 6.0]), torch.ones(4), torch.zeros(4)
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_course_style()
-    yield
-    plt.close("all")
-
-
-def texts(fig):
-    return [t.get_text() for ax in fig.axes for t in ax.texts if t.get_text()]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def stacks(n=8, d_model=64):
@@ -39,7 +29,7 @@ def test_alike_writes_the_cosine_of_each_pair():
     given = stacks()
     fig = alike(given, WORDS, "One")
     assert not faults(fig)
-    found = texts(fig)
+    found = words_on(fig)
     for name, x in given.items():
         cosines = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=-1)
         wanted = [number(value, 1) for value in cosines.flatten().tolist()]
@@ -77,7 +67,7 @@ def test_alike_refuses(given, words):
 def test_norm_of_word_by_hand():
     fig = norm_of_word("grinned", GRINNED, ONE, NONE)
     assert not faults(fig)
-    found = texts(fig)
+    found = words_on(fig)
     assert "mean 4.00" in found and "mean 0, spread 2.00" in found
     assert "mean 0, spread 1.00" in found and "grinned" in found
     assert found.count("1.00") == 4 and found.count("−1.00") == 4
@@ -89,7 +79,7 @@ def test_norm_of_word_ends_in_layer_norm():
     fig = norm_of_word("猫", x, gain, bias, 0.1)
     assert not faults(fig)
     for value in layer_norm(x, gain, bias, 0.1).tolist():
-        assert number(value, 2) in texts(fig)
+        assert number(value, 2) in words_on(fig)
 
 
 @pytest.mark.parametrize("word, x, gain, bias", [
@@ -116,4 +106,4 @@ def test_both_orders_are_drawn():
     assert not any(layer.training for layer in layers.values())
     fig = encoder_layers(layers, torch.randn(1, 5, 12))
     assert not faults(fig)
-    assert all(name in texts(fig) for name in layers)
+    assert all(name in words_on(fig) for name in layers)

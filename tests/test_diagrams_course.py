@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
-from matplotlib.figure import Figure
+from drawing import faults, words_on
 
 from utils.diagrams import course
-from utils.plots import use_course_style
 
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    """Draw in the course style, and close what a test has drawn."""
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
-
-
-def words_on(fig: Figure) -> list[str]:
-    """Return the texts of a picture."""
-    return [text.get_text() for text in fig.axes[0].texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def test_the_house_is_drawn_without_faults() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import faults
@@ -10,18 +9,12 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from utils.diagrams.gates import gated_cells, gradient_chain, remains
-from utils.plots import use_course_style
 from utils.recurrent import GRUCell, LSTMCell, copy_weights
 
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def clean_figures():
-    """The course's fonts; no figure is left open."""
-    use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def words(figure: Figure) -> list[str]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import faults
@@ -12,19 +10,11 @@ from matplotlib.patches import Rectangle
 
 from utils.attention import MultiHeadAttention
 from utils.diagrams.heads import grouped, many_heads
-from utils.plots import use_course_style
 
 DAYS = "Mon Tue Wed Thu Fri Sat Sun".split()
 
 
-@pytest.fixture(autouse=True)
-def own_settings():
-    """Draw in the course style, and close what a test has drawn."""
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def shades(fig: Figure, n_cells: int) -> list[float]:

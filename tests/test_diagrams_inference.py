@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import faults
@@ -13,7 +12,6 @@ from utils.attention import scaled_dot_product_attention
 from utils.diagrams import inference as d
 from utils.diagrams.primitives import number
 from utils.inference import count_numbers
-from utils.plots import use_course_style
 
 WORDS = "<bos> leute reparieren das dach eines hauses".split()
 CJK = "<bos> 사람 들 이 지붕 を 直す".split()
@@ -22,11 +20,7 @@ LONG = ["a very long word indeed"] * 7
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def pages():
-    use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def drawn(fig):

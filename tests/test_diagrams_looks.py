@@ -1,16 +1,13 @@
 """Pictures of lesson 05: they show the tensors they were given, and refuse what does not fit."""
 
-import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 
 from utils.attention import masked_softmax
 from utils.diagrams.looks import look_back, maps_in_training, two_decoders
 from utils.diagrams.primitives import number
-from utils.plots import use_course_style
 from utils.recurrent import AttentionDecoder, BahdanauDecoder
 
 QUERY = torch.tensor([1.0, 2.0])
@@ -21,17 +18,7 @@ TGT = "サラ が 家 に 帰って きた とき 私 は 庭 で 歌 を 歌っ
 LINKS = [(9, 0), (11, 2), (10, 4), (0, 7)]
 
 
-@pytest.fixture(autouse=True)
-def style_and_close():
-    use_course_style()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        yield
-    plt.close("all")
-
-
-def texts(fig):
-    return [text.get_text() for text in fig.axes[0].texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def random_maps(n_maps=3, src_len=12, tgt_len=15):
@@ -60,7 +47,7 @@ def test_a_look_of_any_size_has_no_faults(n_words):
 
 
 def test_a_look_writes_the_numbers_that_the_course_computes():
-    written = texts(look_back(QUERY, MEMORY, WORDS))
+    written = words_on(look_back(QUERY, MEMORY, WORDS))
     weights = masked_softmax((MEMORY @ QUERY).unsqueeze(0))[0]
     context = weights @ MEMORY
     for value in (MEMORY @ QUERY).tolist():
@@ -110,7 +97,7 @@ def test_maps_have_no_faults(n_maps, src_len, tgt_len):
 def test_maps_show_their_headings_words_and_weights():
     maps = random_maps()
     fig = maps_in_training(maps, LINKS, SRC, TGT)
-    written = texts(fig)
+    written = words_on(fig)
     assert all(name in written for name in [*maps, "belongs together"])
     assert [written.count(word) for word in SRC] == [4] * len(SRC)
     assert all(word in written for word in TGT)
@@ -156,7 +143,7 @@ def test_two_decoders_have_no_faults(src_len):
 
 
 def test_two_decoders_read_widths_and_scores_from_the_modules():
-    written = texts(two_decoders(*decoders(d_model=6), torch.tensor([[4]]), ("a", "b")))
+    written = words_on(two_decoders(*decoders(d_model=6), torch.tensor([[4]]), ("a", "b")))
     joined = "\n".join(written)
     assert "GRU reads 6" in joined and "GRU reads 12" in joined
     assert "DotScore" in joined and "AdditiveScore" in joined

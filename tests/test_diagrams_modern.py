@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch, PathPatch
 
@@ -19,21 +17,8 @@ from utils.diagrams.modern import (
     who_reads_whom,
 )
 from utils.modern import RECIPES, GroupedQueryAttention, Recipe, RMSNorm, Writer
-from utils.plots import use_course_style
 
-
-@pytest.fixture(autouse=True)
-def own_settings():
-    """Draw in the course style, and close what a test has drawn."""
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
-
-
-def texts(fig) -> list[str]:
-    return [text.get_text() for text in fig.axes[0].texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def changed(fig) -> int:
@@ -46,7 +31,7 @@ def test_both_blocks_are_drawn_with_their_parts_and_numbers() -> None:
     writers = finished(50)
     fig = two_blocks(writers)
     assert faults(fig) == []
-    found = texts(fig)
+    found = words_on(fig)
     assert {*writers} <= {*found}
     assert found.count("LayerNorm") == 2 and found.count("RMSNorm") == 2
     for writer in writers.values():
@@ -94,7 +79,7 @@ def test_heads_are_drawn_without_faults(counts: tuple[int, ...]) -> None:
     fig = grouped_heads(counts, torch.randn(1, 5, 64))
     assert faults(fig) == []
     for n in counts:
-        assert f"kept for a word: 2 · {n} · 8 = {16 * n} numbers" in texts(fig)
+        assert f"kept for a word: 2 · {n} · 8 = {16 * n} numbers" in words_on(fig)
     lines = [p for p in fig.axes[0].patches if isinstance(p, PathPatch)]
     assert len(lines) == 8 * len(counts)
 

@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-
 import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 from matplotlib.figure import Figure
 
 from utils.attention import causal_mask
 from utils.diagrams.one_block import cut_into_patches, four_masks
 from utils.one_block import prefix_mask
-from utils.plots import use_course_style
 
 WORDS = "Mina went to the park".split()
 BOTH = "Mina went <0> by bus <0> to the park".split()
 
 
-@pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
-    """Draw in the course style, with warnings as errors, and close what a test has drawn."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
-
-
-def words_on(fig: Figure) -> list[str]:
-    """Return the texts of a picture in the order in which they were written."""
-    return [text.get_text() for ax in fig.axes for text in ax.texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def dots(fig: Figure) -> int:

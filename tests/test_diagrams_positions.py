@@ -1,8 +1,6 @@
 """The pictures of lesson 09 say what their tensors hold, and refuse what they cannot draw."""
 
-import warnings
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import faults
@@ -10,7 +8,6 @@ from matplotlib.patches import PathPatch
 
 from utils.attention import SelfAttention, causal_mask
 from utils.diagrams import positions as draw
-from utils.plots import use_course_style
 from utils.transformer import SinusoidalPositions, sinusoidal_encoding
 from utils.variants import rotate
 
@@ -21,13 +18,7 @@ TRAINED, PAST = causal_mask(5), causal_mask(15)
 WINDOW = PAST & ~causal_mask(15).tril(-5)
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_course_style()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def readings(words=CAT, mixed=MIXED, add=lambda x: x, width=4):

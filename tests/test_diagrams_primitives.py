@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import CONTRAST, contrast, faults
@@ -14,18 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 
 from utils.diagrams import primitives as d
-from utils.plots import use_course_style
 
-
-@pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
-    """Draw in the course style, and close what a test has drawn."""
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        use_course_style()
-        d.letters.cache_clear()
-        yield
-        plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def words_on(ax: Axes) -> list[str]:

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from drawing import faults
 from matplotlib.figure import Figure
 
 from utils.diagrams.recurrent import one_step, unrolled
-from utils.plots import use_course_style
 from utils.recurrent import CharacterModel, RNNCell
 
 ALPHABET = list("ehlo")
 NAN = float("nan")
 
 
-@pytest.fixture(autouse=True)
-def clean_figures():
-    """The course's fonts; no figure is left open."""
-    use_course_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def words(figure: Figure) -> list[str]:

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
-from matplotlib.figure import Figure
+from drawing import faults, words_on
 from matplotlib.patches import Rectangle
 
-from utils.diagrams import primitives
 from utils.diagrams import seq2seq as d
-from utils.plots import use_course_style
 from utils.recurrent import RNNDecoder, RNNEncoder, Seq2Seq
 
 SRC = "I came home and took a rest".split()
@@ -22,21 +15,7 @@ TGT = ["私", "は", "家", "に", "帰って", "休みました", "<eos>"]
 TOKENS = ["<bos>", "<eos>", "<unk>", "<pad>", *TGT[:-1]]
 
 
-@pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
-    """Draw in the course style, with the same numbers in each test."""
-    with matplotlib.rc_context():
-        plt.switch_backend("agg")
-        use_course_style()
-        primitives.letters.cache_clear()
-        torch.manual_seed(0)
-        yield
-        plt.close("all")
-
-
-def words_on(fig: Figure) -> list[str]:
-    """Return the texts of a page."""
-    return [text.get_text() for text in fig.axes[0].texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def states(n: int, d_model: int = 8) -> torch.Tensor:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator
-
 import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
-from matplotlib.figure import Figure
+from drawing import faults, words_on
 
 from utils.diagrams.text import cuts, letter, padded_states, padding, rectangles
-from utils.plots import use_course_style
 from utils.text import pad_rows, padding_mask, split_characters, split_jamo, split_words
 
 WAYS = {"words": split_words, "syllables": split_characters, "jamo": split_jamo}
@@ -22,20 +16,7 @@ ROWS = [[29, 139, 83], [16, 14, 11, 8, 47], [300]]
 KOREAN = "미나 는 음악 을 좋아한다"
 
 
-@pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
-    """Draw in the course style, with warnings as errors, and close what a test has drawn."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
-
-
-def words_on(fig: Figure) -> list[str]:
-    """Return the texts of a picture in the order in which they were written."""
-    return [text.get_text() for ax in fig.axes for text in ax.texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 # ---- padding ----

@@ -2,10 +2,9 @@
 
 import json
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
+from drawing import faults, words_on
 from matplotlib.patches import PathPatch
 from torch import nn
 
@@ -20,22 +19,13 @@ from utils.diagrams.transformer import (
     transformer,
     writing,
 )
-from utils.plots import use_course_style
 from utils.transformer import EncoderLayer, Transformer
 
 SRC, TGT = ["I", "came", "home", "<pad>", "<pad>"], ["<bos>", "私", "は", "家", "に", "帰りました"]
 LESSONS = {"MultiHeadAttention": "08", "LayerNorm": "10", "DecoderLayer": "11"}
 
 
-@pytest.fixture(autouse=True)
-def style():
-    use_course_style()
-    yield
-    plt.close("all")
-
-
-def texts(fig):
-    return [t.get_text() for ax in fig.axes for t in ax.texts if t.get_text()]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 def given(n_src=5, n_tgt=6, n_real=3):
@@ -99,7 +89,7 @@ def test_encoder_layers_shows_where_the_norm_stands():
     mask = torch.tensor([[[True, True, True, False, False]]])
     fig = encoder_layers(layers, torch.randn(1, 5, 16), mask)
     assert faults(fig) == []
-    shown = texts(fig)
+    shown = words_on(fig)
     assert shown.count("LayerNorm") == 4 and shown.count("(1, 5, 16)") == 2
     assert shown.count("MultiHeadAttention\nself: 4 heads of 4") == 2
     assert shown.count("FeedForward\n16 → 32 → 16") == 2
@@ -132,7 +122,7 @@ def test_transformer_shows_the_run(pre_norm, n_layers):
     model = small(pre_norm=pre_norm, n_layers=n_layers)
     fig = transformer(model, *given(), SRC, TGT, lessons=LESSONS)
     assert faults(fig) == []
-    shown = texts(fig)
+    shown = words_on(fig)
     for words in ("memory (1, 5, 16)", "logits (1, 6, 13)", f"EncoderLayer × {n_layers}",
                   f"DecoderLayer × {n_layers}", "causal mask", "(6, 6)", " ".join(SRC)):
         assert words in shown
@@ -157,7 +147,7 @@ def test_transformer_without_causal_mask_says_padding():
             seen = torch.ones(tgt.size(1), tgt.size(1), dtype=torch.bool)
             return self.out(self.decoder(self.tgt_embedding(tgt), memory, seen, src_mask))
 
-    assert "causal mask" not in texts(transformer(Open(11, 13, 16, 4), *given(), SRC, TGT))
+    assert "causal mask" not in words_on(transformer(Open(11, 13, 16, 4), *given(), SRC, TGT))
 
 
 def test_transformer_refuses():
@@ -196,7 +186,7 @@ def test_three_masks_hatches_what_is_hidden():
     fig = three_masks(SRC, TGT, src_mask[0], causal_mask(6))
     assert faults(fig) == []
     assert hatched(fig) == 5 * 2 + 15 + 6 * 2 + 2      # two of the legend
-    shown = texts(fig)
+    shown = words_on(fig)
     assert shown.count("src_mask") == 2 and "(6, 6)" in shown and shown.count("(1, 5)") == 2
     open_ = three_masks(SRC, TGT, torch.ones(1, 5).bool(), torch.ones(6, 6).bool())
     assert hatched(open_) == 2
@@ -236,7 +226,7 @@ def test_writing_shows_each_word_and_its_share():
     tokens = written(model, src, src_mask)
     fig = writing(model, src, src_mask, tokens, SRC, TGT)
     assert faults(fig) == []
-    shown = texts(fig)
+    shown = words_on(fig)
     assert [shown.count(word) for word in TGT] == [5, 5, 4, 3, 2, 1]
     shares = model(src, src_mask, tokens).softmax(-1).amax(-1)[0, :5]
     assert all(f"{share:.2f}" in shown for share in shares.tolist())

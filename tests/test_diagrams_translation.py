@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import random
-import warnings
-from collections.abc import Iterator
 
 import matplotlib
-import matplotlib.pyplot as plt
 import pytest
 import torch
-from drawing import faults
-from matplotlib.figure import Figure
+from drawing import faults, words_on
 
 from utils.diagrams.translation import (
     batch_shapes,
@@ -21,27 +17,13 @@ from utils.diagrams.translation import (
     subword_tree,
     wanted_shares,
 )
-from utils.plots import use_course_style
 from utils.translation import token_batches
 from utils.translator.data import Subwords
 
 TOKENS = ["<pad>", "<unk>", "<bos>", "<eos>", "ein", "hund", "läuft"]
 
 
-@pytest.fixture(autouse=True)
-def own_settings() -> Iterator[None]:
-    """Draw in the course style, with warnings as errors, and close what a test has drawn."""
-    with matplotlib.rc_context(), warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
-        plt.switch_backend("agg")
-        use_course_style()
-        yield
-        plt.close("all")
-
-
-def words_on(fig: Figure) -> list[str]:
-    """Return the texts of a picture in the order in which they were written."""
-    return [text.get_text() for ax in fig.axes for text in ax.texts]
+pytestmark = pytest.mark.usefixtures("course_page")
 
 
 # ---- subwords ----

@@ -347,7 +347,7 @@ def test_the_long_run_is_small_and_says_what_it_is() -> None:
     kept = load_translator(LONG_RUN)
     assert LONG_RUN.stat().st_size <= 6_000_000
     card, settings = kept.facts["card"], kept.settings
-    assert settings == replace(Settings("en-de"), precision=settings.precision)
+    assert settings == replace(Settings("en-de"), precision="bfloat16", optimizer="muon")
     assert card["command"].startswith("python -m utils.translator train FOLDER --pair en-de ")
     assert card["averaged epochs"] == settings.average and card["data"] == "multi30k"
     assert card["licence of the data"] and len(card["history"]) == settings.epochs

@@ -89,7 +89,8 @@ def subword_tree(subwords, word: str) -> Figure:
     tall, each = max(piece.height for piece in pieces), min(8.4 / (len(word) + 1), 0.6)
     step = 0.52
     n = f"{len(pieces)} subwords" if len(pieces) > 1 else "1 subword"
-    ax = sheet(9, step * tall + 1.45, f"{len(word)} letters are joined to {n}.")
+    title = f"{len(word)} letters and the space before them are joined to {n}."
+    ax = sheet(9, step * tall + 1.45, title)
     left = 0.3
     for piece in pieces:
         draw_piece(ax, piece, left, each, step, top=True)

@@ -105,7 +105,7 @@ def put_weights(model: nn.Module, kept: dict[str, Tensor], path: Path) -> None:
 
 
 def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return what Adam remembers of each weight, by name."""
+    """Return what an optimizer remembers of each of its weights, by name."""
     found = {}
     for name, parameter in model.named_parameters():
         for key, value in optimizer.state.get(parameter, {}).items():
@@ -116,12 +116,15 @@ def optimizer_tensors(model: nn.Module, optimizer: torch.optim.Optimizer) -> dic
 def put_optimizer(
     model: nn.Module, optimizer: torch.optim.Optimizer, kept: dict[str, Tensor]
 ) -> None:
-    """Give Adam back what it remembered."""
-    number = {name: n for n, (name, _) in enumerate(model.named_parameters())}
+    """Give an optimizer back what it remembered; what others did is passed over."""
+    name_of = {parameter: name for name, parameter in model.named_parameters()}
+    own = [name_of[p] for group in optimizer.param_groups for p in group["params"]]
+    number = {name: n for n, name in enumerate(own)}
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in kept.items():
         kind, name = key.split(" ", 1)
-        state.setdefault(number[name], {})[kind] = value
+        if name in number:
+            state.setdefault(number[name], {})[kind] = value
     optimizer.load_state_dict(optimizer.state_dict() | {"state": state})
 
 

@@ -14,7 +14,7 @@ from utils.translator import checkpoint, using
 from utils.translator.data import PAIRS, SPLITS, Source
 from utils.translator.fast import PRECISIONS
 from utils.translator.faults import Fault
-from utils.translator.processes import device_of, joined
+from utils.translator.processes import device_of, joined, keep_freed_memory
 from utils.translator.training import LAST, MODEL, Settings, Training
 
 EXAMPLES = """\
@@ -40,7 +40,10 @@ HELP = {
     "dropout": "share of numbers that are dropped in training, in steps of 1/256",
     "bpe_dropout": "share of the joins of subwords that are passed over in training",
     "smoothing": "share of the truth that goes to other tokens",
-    "rate": "highest learning rate",
+    "optimizer": "muon: torch's Muon for the matrices inside the layers, Adam for the rest; adam: "
+                 "Adam alone; auto takes muon where torch has it",
+    "rate": "highest learning rate of Adam",
+    "muon_rate": "highest learning rate of Muon",
     "warmup": "steps until the highest rate; from there it falls in a line",
     "clip": "largest norm of the gradients",
     "average": "the model is the mean of so many last epochs",
@@ -70,10 +73,15 @@ LIMITS = {
     "vocab_size": number(int, 5), "longest": number(int, 2, 100_000), "seed": number(int, 0),
     "dropout": number(float, 0, 0.99), "bpe_dropout": number(float, 0, 1),
     "smoothing": number(float, 0, 1),
-    "rate": number(float, 1e-12), "clip": number(float, 1e-12),
+    "rate": number(float, 1e-12), "muon_rate": number(float, 1e-12),
+    "clip": number(float, 1e-12),
 }
 
-TEXTS = {"data": {"metavar": "FOLDER"}, "precision": {"choices": ("auto", *PRECISIONS)}}
+TEXTS = {
+    "data": {"metavar": "FOLDER"},
+    "precision": {"choices": ("auto", *PRECISIONS)},
+    "optimizer": {"choices": ("auto", "muon", "adam")},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -131,6 +139,7 @@ def parser() -> argparse.ArgumentParser:
 
 def do_train(given: argparse.Namespace) -> int:
     """Begin a training, or go on with one."""
+    keep_freed_memory()
     last, explicit = given.folder / LAST, chosen(given)
     with joined(given.processes, given.device) as world:
         exists = last.exists()    # said by all before one of them writes it
@@ -145,7 +154,7 @@ def do_train(given: argparse.Namespace) -> int:
             settings = using.settings_of(checkpoint.read(last)[1], last)
             settings = replace(settings, data=explicit.get("data", settings.data))
             for name, value in explicit.items():
-                if name == "precision" and value == "auto":
+                if value == "auto":
                     continue
                 if getattr(settings, name) != value:
                     raise Fault(

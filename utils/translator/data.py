@@ -7,7 +7,6 @@ import random
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -267,19 +266,15 @@ class Rows:
         if n_batches is not None:
             widths = sorted(map(max, self.sizes))
             limits = range(widths[-1], len(widths) * widths[-1] + 1)
-            few = partial(self._few_enough, widths, n_batches)
-            batch_tokens = limits[bisect.bisect_left(limits, True, key=few)]
+            batch_tokens = limits[bisect.bisect_left(
+                limits, True, key=lambda limit: count_batches(widths, limit) <= n_batches
+            )]
         batches = token_batches(self.sizes, batch_tokens, random.Random(seed))
         while n_batches is not None and len(batches) < n_batches:
             most = max(range(len(batches)), key=lambda n: len(batches[n]))
             whole = batches[most]
             batches[most : most + 1] = [whole[::2], whole[1::2]]
         return batches
-
-    @staticmethod
-    def _few_enough(widths: list[int], n_batches: int, batch_tokens: int) -> bool:
-        """Tell whether batches of so many places are few enough."""
-        return count_batches(widths, batch_tokens) <= n_batches
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Turn rows into tensors."""

@@ -1,7 +1,9 @@
 """One process or many: torch's own distributed engine, asked how many really run."""
 
+import ctypes
 import os
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,7 +37,10 @@ class World:
         return self.rank == 0
 
     def wrap(self, model: nn.Module) -> nn.Module:
-        """Return a model whose gradients are the means over all processes."""
+        """Return a model whose gradients are the means over all processes.
+
+        Let nothing hold it when `joined` ends: a function that returns, or an error, lets it go.
+        """
         if not dist.is_initialized():
             return model
         return DistributedDataParallel(model, gradient_as_bucket_view=True)
@@ -88,13 +93,32 @@ def joined(asked: int | None = None, device: str = "auto") -> Iterator[World]:
                 f"by `{HOW.format(size)}`."
             )
         yield World(dist.get_rank(), size, place)
-    except RuntimeError as error:
-        if not LOST.search(str(error)):
+    except BaseException as error:
+        # What DistributedDataParallel has wrapped must end before the engine does, or the process
+        # may hang; the frames that an error has left would keep it.
+        traceback.clear_frames(error.__traceback__)
+        if not (isinstance(error, RuntimeError) and LOST.search(str(error))):
             raise
         words = "Another process of this training has stopped; its own words say why."
         raise Fault(words) from error
     finally:
         dist.destroy_process_group()
+
+
+def keep_freed_memory() -> None:
+    """Ask the C library not to hand freed memory back to the system between two steps.
+
+    A step frees large tensors that the next one takes again, and each new page of memory costs a
+    page fault: an eighth of a step's time. Only glibc has this option (mallopt, <malloc.h>);
+    elsewhere nothing is asked.
+    """
+    trim_threshold, mmap_threshold = -1, -3
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(mmap_threshold, 2**30)
+    mallopt(trim_threshold, 2**31 - 1)
 
 
 def device_of(wanted: str) -> str:

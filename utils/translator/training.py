@@ -30,8 +30,8 @@ class Settings:
 
     pair: str
     data: str | None = None
-    epochs: int = 66
-    batch_tokens: int = 4096
+    epochs: int = 46
+    batch_tokens: int = 8192
     vocab_size: int = 11000
     d_model: int = 128
     heads: int = 4
@@ -41,8 +41,10 @@ class Settings:
     dropout: float = 0.2
     bpe_dropout: float = 0.05
     smoothing: float = 0.1
+    optimizer: str = "auto"
     rate: float = 8e-3
-    warmup: int = 1000
+    muon_rate: float = 0.04
+    warmup: int = 300
     clip: float = 1.0
     average: int = 8
     seed: int = 0
@@ -84,8 +86,35 @@ def backward(loss: nn.Module, data: Rows, rows: list[int], world: World) -> Tens
     return part.detach()
 
 
+def optimizers_of(model: SharedTransformer, settings: Settings) -> list[torch.optim.Optimizer]:
+    """Return what changes the weights: Adam, and Muon for the matrices between the vectors.
+
+    Muon (Jordan et al. 2024, torch.optim.Muon) makes all directions of a matrix's step equally
+    long. The table of subwords, the gains and the biases stay with Adam. Each group of weights
+    knows its highest rate, "peak". Raises Fault where this torch has no Muon.
+    """
+    matrices: list[Tensor] = []
+    if settings.optimizer == "muon":
+        if not hasattr(torch.optim, "Muon"):
+            raise Fault(
+                f"torch {torch.__version__} has no Muon, with which this training works: install "
+                f"torch 2.9 or later, or train anew with --optimizer adam."
+            )
+        halves = (model.encoder, model.decoder)
+        matrices = [weight for half in halves for weight in half.parameters() if weight.ndim == 2]
+    own = set(matrices)
+    rest = [weight for weight in model.parameters() if weight not in own]
+    adam = torch.optim.Adam(
+        [{"params": rest, "peak": settings.rate}], lr=settings.rate, betas=(0.9, 0.98), fused=True
+    )
+    if not matrices:
+        return [adam]
+    group = {"params": matrices, "peak": settings.muon_rate}
+    return [torch.optim.Muon([group], lr=settings.muon_rate, weight_decay=0.0), adam]
+
+
 class Training:
-    """A training in a folder: the model, Adam, and the place that has been reached."""
+    """A training in a folder: the model, its optimizers, and the place that has been reached."""
 
     def __init__(self, settings: Settings, folder: Path, world: World):
         self.settings, self.folder, self.world = settings, folder, world
@@ -97,6 +126,9 @@ class Training:
             choice = self.world.all_say(fastest_precision(self.world.device) == "bfloat16")
             precision = "bfloat16" if choice else "float32"
             self.settings = replace(self.settings, precision=precision)
+        if self.settings.optimizer == "auto":
+            choice = self.world.all_say(hasattr(torch.optim, "Muon"))
+            self.settings = replace(self.settings, optimizer="muon" if choice else "adam")
         train = self.settings.source.pairs("train")
         sentences = (side for pair in train for side in pair)
         self._prepare(train, Subwords.learn(sentences, self.settings.vocab_size))
@@ -105,7 +137,7 @@ class Training:
         self.save()
 
     def resume(self) -> None:
-        """Take the place, the weights and Adam's memory from the last checkpoint."""
+        """Take the place, the weights and the optimizers' memory from the last checkpoint."""
         path = self.folder / LAST
         tensors, facts = checkpoint.read(path)
         if facts.get("kind") != "training":
@@ -118,12 +150,13 @@ class Training:
             )
         self._prepare(train, Subwords.of_text(facts["subwords"]))
         self.place = facts["place"]
-        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "adam": {}}
+        parts: dict[str, dict[str, Tensor]] = {"weights": {}, "memory": {}}
         for key, tensor in tensors.items():
             kind, name = key.split(" ", 1)
-            parts[kind][name] = tensor
+            parts["weights" if kind == "weights" else "memory"][name] = tensor
         checkpoint.put_weights(self.model, parts["weights"], path)
-        checkpoint.put_optimizer(self.model, self.adam, parts["adam"])
+        for optimizer in self.optimizers:
+            checkpoint.put_optimizer(self.model, optimizer, parts["memory"])
 
     def _prepare(self, train: list[tuple[str, str]], subwords: Subwords) -> None:
         """Set up all that follows from the settings and the sentences."""
@@ -153,9 +186,7 @@ class Training:
         self.loss = TrainingLoss(
             self.model, subwords.pad_id, settings.smoothing, settings.precision
         )
-        self.adam = torch.optim.Adam(
-            self.model.parameters(), lr=settings.rate, betas=(0.9, 0.98), fused=True
-        )
+        self.optimizers = optimizers_of(self.model, settings)
 
     def epoch(self, epoch: int) -> tuple[Rows, list[list[int]]]:
         """Return the rows and the batches of an epoch: the same for each number of processes."""
@@ -202,7 +233,7 @@ class Training:
         step, settings = self.place["step"] + 1, self.settings
         torch.manual_seed(seed_of(settings.seed, "step", step, self.world.rank))
         loss_of.train()
-        self.adam.zero_grad()
+        self.model.zero_grad()
         part = backward(loss_of, data, rows, self.world)
         loss = self.world.total(part).item()
         if not math.isfinite(loss):
@@ -211,9 +242,10 @@ class Training:
                 f"before it are whole."
             )
         nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
-        for group in self.adam.param_groups:
-            group["lr"] = rate_at(step, settings.rate, settings.warmup, self.n_steps)
-        self.adam.step()
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at(step, group["peak"], settings.warmup, self.n_steps)
+            optimizer.step()
         self.place["step"] = step
         self.place["loss"] += loss / self.per_epoch
         return loss
@@ -261,8 +293,9 @@ class Training:
         if not self.world.speaks:
             return
         tensors = {f"weights {k}": v for k, v in checkpoint.weights(self.model).items()}
-        kept = checkpoint.optimizer_tensors(self.model, self.adam)
-        tensors |= {f"adam {key}": value for key, value in kept.items()}
+        for optimizer in self.optimizers:
+            kept = checkpoint.optimizer_tensors(self.model, optimizer)
+            tensors |= {f"memory {key}": value for key, value in kept.items()}
         facts = {"kind": "training", "place": self.place, "data": self.fingerprint}
         checkpoint.write(self.folder / LAST, tensors, facts | self.facts())
 

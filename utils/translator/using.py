@@ -36,8 +36,13 @@ class Kept:
 
 
 def settings_of(facts: dict[str, Any], path: Path) -> Settings:
-    """Return the settings in a checkpoint. Raises Fault where they are others than ours."""
+    """Return the settings in a checkpoint. Raises Fault where they are others than ours.
+
+    A checkpoint that names no optimizer is from the time when Adam was the only one.
+    """
     kept, own = facts.get("settings"), {field.name for field in fields(Settings)}
+    if isinstance(kept, dict) and "optimizer" not in kept:
+        kept = {"optimizer": "adam", "muon_rate": Settings.muon_rate} | kept
     if not isinstance(kept, dict) or kept.keys() != own:
         raise Fault(f"{path} has no settings that this version of the translator knows.")
     return Settings(**kept)
