@@ -10,6 +10,9 @@ LESSONS ?=
 ROUTE ?=
 THEME ?= light
 ROOM_DIR ?= room
+REPO =
+VERSION =
+CHECK ?=
 CORES = $(shell $(BIN)/python -m tools.cores)
 
 BIN := .venv/bin
@@ -27,7 +30,8 @@ export JUPYTER_PREFER_ENV_PATH = 1
 export PYTHONUTF8 = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test browser hub workshop workshop-check doctor outputs seeds models one-page clean gone
+.PHONY: help lab test browser hub workshop workshop-check book colab publish doctor outputs seeds \
+	models one-page clean gone
 
 help:  # this list
 	@sed -n 's/^\([a-z-]*\):[^#]*# /make \1\t/p' Makefile
@@ -45,9 +49,9 @@ $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)
 	$(PIP) -r $(REQUIREMENTS)
 	@touch $(STAMP)
 
-# What a room, an author and `make test` need beside it.
+# What a room, an author and `make test` need beside it; no package of the course is changed for it.
 $(ROOM): requirements-room.txt $(STAMP)
-	$(PIP) -r requirements-room.txt
+	$(PIP) -r $(REQUIREMENTS) -r requirements-room.txt
 	@touch $(ROOM)
 
 gone:
@@ -83,6 +87,17 @@ workshop-check: export OMP_NUM_THREADS = 1
 workshop-check: $(ROOM)  # run and mark the students' editions, measure slides (NB=05; 20 minutes)
 	$(BIN)/python -m tools.workshop.trial $(NB)
 
+book: $(ROOM)  # write the course as a site into build/book/html (NB=05: that lesson; CHECK=1: axe)
+	$(BIN)/python -m tools.book $(NB)
+	$(if $(CHECK),$(BIN)/python -m tools.book.browser)
+
+colab: export OMP_NUM_THREADS = 1
+colab: $(STAMP)  # run each notebook alone, as in Colab, on Colab's packages (NB=05: that lesson)
+	$(BIN)/python -m tools.colab $(NB)
+
+publish: $(STAMP)  # write another address or version everywhere (REPO=owner/name VERSION=v1.0)
+	@$(BIN)/python -m tools.publish "$(REPO)" "$(VERSION)"
+
 doctor: $(STAMP)  # look at this machine: versions, speed, fonts, corpora, network
 	$(BIN)/python -m tools.doctor
 
@@ -102,6 +117,6 @@ models: $(STAMP)  # train the models that later lessons load (NB=04; TARGET=fr)
 one-page: $(STAMP)  # write notebooks/transformer_in_one_page.py from the parts in utils
 	$(BIN)/python -m tools.one_page
 
-clean:  # remove the environment and the caches; downloaded corpora stay
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis
+clean:  # remove the environment, what was built and the caches; downloaded corpora stay
+	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -prune -exec rm -rf {} +

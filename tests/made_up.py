@@ -44,9 +44,11 @@ def shown(**data: Any) -> dict[str, Any]:
     return nbformat.v4.new_output("display_data", data=kinds)
 
 
-def picture() -> dict[str, Any]:
-    """Return the output of a figure."""
-    return shown(image__png=PIXEL, text__plain="<Figure size 600x300 with 1 Axes>")
+def picture(alt: str = "A frame.") -> dict[str, Any]:
+    """Return the output of a figure with its description."""
+    output = shown(image__png=PIXEL, text__plain="<Figure size 600x300 with 1 Axes>")
+    output["metadata"] = {"image/png": {"alt": alt}}
+    return output
 
 
 def raised(name: str, message: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 REPOSITORY = "https://github.com/attention-by-experiment/course"
+VERSION = "main"  # the branch or the tag of this notebook
 EXTRAS = "sacrebleu pooch safetensors tokenizers "
 EXTRAS += "matplotlib_fontja koreanize_matplotlib"
 PART = "utils/checks/start_here.py"  # the folder that has it is the course
@@ -17,7 +18,7 @@ places = list(dict.fromkeys([here, *here.parents, cwd, *cwd.parents]))
 below = sorted(part.parents[2] for part in cwd.glob("*/" + PART))
 if "google.colab" in sys.modules:  # Colab opens a notebook without its course
     if not any(os.path.exists(place / PART) for place in [*places, *below]):
-        os.system(f"git clone -q --depth 1 {REPOSITORY} course")
+        os.system(f"git clone -q --depth 1 -b {VERSION} {REPOSITORY} course")
         below.append(cwd / "course")
     if missing := [name for name in EXTRAS.split() if find_spec(name) is None]:
         os.system(f"{sys.executable} -m pip install -q {' '.join(missing)}")

@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from drawing import faults
+from drawing import CONTRAST, contrast, faults
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 
 from utils.diagrams import primitives as d
 
@@ -28,6 +29,9 @@ PLANTED = {
     "lies on": lambda ax: (d.say(ax, 2, 1, "one"), d.say(ax, 2.1, 1, "other")),
     "a line runs through": lambda ax: (d.say(ax, 2, 1, "word"), d.arrow(ax, (1, 1), (3, 1))),
     "sticks out of its box": lambda ax: d.box(ax, 2, 1, "a long name", width=0.4),
+    "is pale: its contrast is 3.5": lambda ax: d.say(ax, 2, 1, "grey", colour=d.MASK.line),
+    "is pale: its contrast is 4.0": lambda ax: d.box(ax, 2, 1, "k").x and [
+        text.set_color(d.KEY.line) for text in ax.texts if text.get_text() == "k"],
     "two boxes overlap": lambda ax: [d.box(ax, x, 1, "", width=1) for x in (2, 2.7)],
 }
 
@@ -38,6 +42,36 @@ def test_the_audit_sees(complaint: str) -> None:
     assert faults(ax.figure) == []
     PLANTED[complaint](ax)
     assert complaint in " ".join(faults(ax.figure))
+
+
+def test_words_that_are_large_may_be_paler() -> None:
+    ax = d.sheet(4, 2, "")
+    d.say(ax, 2, 1, "grey", size=18, colour=d.MASK.line)
+    assert faults(ax.figure) == []
+    d.say(ax, 1, 0.5, "half", colour=d.INK).set_alpha(0.5)
+    assert faults(ax.figure) == ["'half' is pale: its contrast is 3.2"]
+
+
+def test_contrast_is_that_of_wcag() -> None:
+    assert contrast((0, 0, 0), (1, 1, 1)) == pytest.approx(21)
+    assert contrast((1, 1, 1), to_rgb("#777777")) == pytest.approx(4.48, abs=0.005)
+    assert contrast(to_rgb("#0000ff"), (1, 1, 1)) == pytest.approx(8.59, abs=0.005)
+
+
+ROLES = {name: role for name, role in vars(d).items() if isinstance(role, d.Role)}
+NEVER_A_WORD = {"MASK", "WORD"}    # these lines are edges
+
+
+@pytest.mark.parametrize("name", sorted(ROLES))
+def test_the_colours_can_be_read(name: str) -> None:
+    role = ROLES[name]
+    assert contrast(to_rgb(d.INK), to_rgb(role.fill)) >= CONTRAST
+    assert name in NEVER_A_WORD or contrast(to_rgb(role.line), to_rgb(d.PAPER)) >= CONTRAST
+
+
+@pytest.mark.parametrize("fill, ink", [*d.HEADS, (d.PALE, d.GREY), (d.PAPER, d.GREY)])
+def test_a_pair_of_colours_can_be_read(fill: str, ink: str) -> None:
+    assert contrast(to_rgb(fill), to_rgb(ink)) >= CONTRAST
 
 
 def test_an_ordinary_page_is_without_faults() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tools.address import NAME, REPOSITORY
 from tools.files import course_files
 from tools.notebooks import NOT_TAUGHT, ROOT, TAUGHT, lessons, read
 
@@ -230,37 +229,3 @@ def test_the_links_of_markdown_files_lead_somewhere() -> None:
 def test_a_dead_link_is_found(tmp_path: Path) -> None:
     (tmp_path / "a.md").touch()
     assert dead_links("[a](a.md#x) [b](b.md) [c](https://example.org/c)", tmp_path) == ["b.md"]
-
-
-# ---- the address ----
-
-
-def other_addresses(source: str, repository: str) -> list[str]:
-    """Return the addresses in a text that open or clone a course other than this one."""
-    owner_and_name = repository.removeprefix("https://github.com/")
-    opened = re.findall(r"colab\.research\.google\.com/github/([\w.-]+/[\w.-]+)", source)
-    cloned = re.findall(r"(?:git clone .*|REPOSITORY = \")https://github\.com/([\w./-]+)", source)
-    return [found for found in opened + cloned if found.removesuffix(".git") != owner_and_name]
-
-
-def test_there_is_one_address() -> None:
-    assert f'REPOSITORY = "{REPOSITORY}"' in text("tests/setup_cell.py")
-    assert f"git clone {REPOSITORY}" in text("README.md")
-    assert text("README.md").startswith(f"# {NAME}\n")
-    names = [n for n in files() if n.endswith((".md", ".ipynb"))] + ["tests/setup_cell.py"]
-    for name in names:
-        assert other_addresses(text(name), REPOSITORY) == [], name
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "https://colab.research.google.com/github/someone/course/blob/main/x.ipynb",
-        "git clone https://github.com/someone/course",
-        'REPOSITORY = "https://github.com/here/other"',
-    ],
-)
-def test_another_address_is_found(source: str) -> None:
-    assert other_addresses(source, "https://github.com/here/course")
-    right = source.replace("someone", "here").replace("other", "course")
-    assert not other_addresses(right, "https://github.com/here/course")

@@ -62,9 +62,11 @@ def asked(folder: Path) -> list[str]:
     return [line for line in lines if "alive" not in line and "tools.cores" not in line]
 
 
-@pytest.mark.parametrize(
-    "target", ["lab", "test", "browser", "hub", "doctor", "outputs", "seeds", "models"]
-)
+COMMANDS = ["lab", "test", "browser", "hub", "workshop", "workshop-check", "book", "colab", "publish",
+            "doctor", "outputs", "seeds", "models"]
+
+
+@pytest.mark.parametrize("target", COMMANDS)
 def test_every_command_calls_modules_of_python(target: str, folder: Path) -> None:
     """The scripts beside Python hold the name of the folder that they were installed in."""
     done = make(folder, target)
@@ -111,7 +113,24 @@ def test_variables_that_lead_python_elsewhere_do_not_reach_it(folder: Path) -> N
     assert asked(folder)[0].startswith("|||1|1|-m tools.lab")
 
 
-@pytest.mark.parametrize("target", ["test", "browser", "outputs", "seeds", "models"])
+def test_the_room_is_installed_beside_the_course_and_only_where_it_is_needed(folder: Path) -> None:
+    (folder / ".venv/.room").unlink()
+    assert make(folder, "lab").returncode == 0
+    assert not (folder / ".venv/.room").exists()
+    assert make(folder, "book", "NB=05").returncode == 0
+    *_, pip, book = (line.split("|")[-1] for line in asked(folder))
+    assert pip.endswith("-r requirements.txt -r requirements-room.txt")
+    assert book == "-m tools.book 05" and (folder / ".venv/.room").exists()
+
+
+def test_publish_hands_on_what_it_is_given(folder: Path) -> None:
+    make(folder, "publish", "REPO=a b/c", "VERSION=v1")
+    assert asked(folder)[-1].endswith("|-m tools.publish a b/c v1")
+
+
+@pytest.mark.parametrize(
+    "target", ["test", "browser", "colab", "workshop", "outputs", "seeds", "models"]
+)
 def test_what_is_compared_runs_on_one_thread(target: str, folder: Path) -> None:
     make(folder, target, OMP_NUM_THREADS="7")
     assert {line.split("|")[2] for line in asked(folder)} == {"1"}

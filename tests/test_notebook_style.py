@@ -21,7 +21,7 @@ import nbformat
 import pytest
 from made_up import code, markdown, picture, printed, raised, shown
 
-from tools.address import REPOSITORY
+from tools.address import REPOSITORY, in_colab
 from tools.notebooks import (
     EVIDENCE,
     ROOT,
@@ -92,8 +92,7 @@ def last_check(cell: Cell) -> bool:
 def opening(cells: Cells) -> list[str]:
     """The first cell is the title, with the badge that opens this notebook in Colab."""
     name = name_of(cells[0].notebook)
-    address = f"{REPOSITORY}/blob/main/notebooks/{name}"
-    badge = address.replace("https://github.com", "https://colab.research.google.com/github")
+    badge = in_colab(f"notebooks/{name}")
     problems = []
     number = cells[0].lesson
     if cells[0].kind != "markdown" or not cells[0].source.startswith(f"# {number} "):
@@ -101,6 +100,20 @@ def opening(cells: Cells) -> list[str]:
     if f"({badge})" not in cells[0].source:
         problems.append(f"{name} lacks its badge in the first cell, to {badge}")
     return problems
+
+
+def headings(cells: Cells) -> list[str]:
+    """One heading of the first level, and no level is left out below it: some hear the page."""
+    texts = [re.sub(r"(?s)```.*?```", "", c.source) for c in cells if c.kind == "markdown"]
+    found = [m for text in texts for m in re.findall(r"(?m)^(#+) +(.+)$", text)]
+    levels = [len(signs) for signs, _ in found]
+    name = name_of(cells[0].notebook)
+    problems = [] if levels.count(1) == 1 else [f"{name} has {levels.count(1)} headings with one #"]
+    return problems + [
+        f"{name}: {signs} {words} stands below a heading of level {above}"
+        for above, level, (signs, words) in zip(levels, levels[1:], found[1:], strict=False)
+        if level > above + 1
+    ]
 
 
 def setup(cells: Cells) -> list[str]:
@@ -128,14 +141,16 @@ def import_cell(cells: Cells) -> list[str]:
 def size_of_cells(cells: Cells) -> list[str]:
     """A built-here cell has at most 30 lines, any other at most 20; all fit a projected page.
 
-    The setup cell may have 35. The import cell may have 40: it takes one line a name.
+    The setup cell may have 35, and the address in it be as long as a fork's name makes it. The
+    import cell may have 40: it takes one line a name.
     """
     problems = []
     for position, cell in enumerate(code_of(cells)):
         limit = {0: 35, 1: 40}.get(position, 30 if cell.module else 20)
         if length(cell) > limit:
             problems.append(f"{cell.where} has {length(cell)} lines, more than {limit}")
-        problems += [f"{cell.where} is wider than 80: {line}" for line in wide_lines(cell.source)]
+        wide = wide_lines(cell.source.replace(REPOSITORY, "") if not position else cell.source)
+        problems += [f"{cell.where} is wider than 80: {line}" for line in wide]
     return problems
 
 
@@ -197,6 +212,9 @@ def figures(cells: Cells) -> list[str]:
             continue
         if not any(k.arg == "alt" for _, call in calls(cell) for k in call.keywords):
             problems.append(f"{cell.where} shows a figure without alt=")
+        pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+        if not all(o.get("metadata", {}).get("image/png", {}).get("alt") for o in pictures):
+            problems.append(f"{cell.where} keeps a picture without its description: make outputs")
         in_words = after is not None and after.kind == "markdown"
         if not in_words or not (diagrams_in(cells, cell) or re.search(r"\d", after.source)):
             problems.append(f"{cell.where}: the next cell must say its figure in words and numbers")
@@ -414,6 +432,7 @@ def corpus_tags(cells: Cells) -> list[str]:
 
 EVERYWHERE: tuple[Rule, ...] = (
     opening,
+    headings,
     setup,
     import_cell,
     identity,
@@ -473,11 +492,7 @@ def test_taught_modules_fit_a_projected_page(name: str) -> None:
 
 # ---- the rules themselves, on made-up lessons ----
 
-BADGE = (
-    "https://colab.research.google.com/github/"
-    + REPOSITORY.removeprefix("https://github.com/")
-    + "/blob/main/notebooks/05_made_up.ipynb"
-)
+BADGE = in_colab("notebooks/05_made_up.ipynb")
 FOLDED: dict[str, Any] = {"jupyter": {"source_hidden": True}, "cellView": "form"}
 TITLE = markdown(f"# 05  Made up\n\n[![Open in Colab](badge.svg)]({BADGE})")
 STUB = "def mine(x):\n    return ...\n\n\ncheck_mine(mine)"
@@ -531,6 +546,7 @@ NO_PICTURE = shown(text__plain="<Figure size 600x300 with 1 Axes>")
 BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
     figures: [
         [code("show(fig)", picture()), markdown("3 lines")],
+        [code("show(fig, alt='x')", picture(alt="")), markdown("3 lines")],
         [code("show(fig, alt='x')", picture()), markdown("lines")],
         [code("show(fig, alt='x')", picture()), code("3")],
         [code("show(fig, alt='x')", picture())],
@@ -580,6 +596,7 @@ BROKEN: dict[Rule, list[list[dict[str, Any]]]] = {
     ],
     table_of_sayings: [[markdown("| often said | measured |")], [code("1"), SAYINGS][:1]],
     no_exercises: [[*EXERCISE], [code("x = 1\n" * 31)]],
+    headings: [[markdown("# Two")], [markdown("## A"), markdown("#### B")], [markdown("### A")]],
     import_cell: [[code("import math")], [code("def f():\n    from math import pi")]],
     size_of_cells: [
         [code("x = 1\n" * 21)],

@@ -17,8 +17,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from drawing import CONTRAST, contrast
 from matplotlib import font_manager
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 
 from tools.notebooks import ROOT
 from utils import plots
@@ -58,6 +59,15 @@ def missing_glyphs(text: str) -> list[str]:
 def test_every_script_of_the_course_is_drawn(text: str) -> None:
     plots.use_course_style()
     assert missing_glyphs(text) == []
+
+
+def test_the_words_of_a_plot_can_be_read() -> None:
+    plots.use_course_style()
+    ground = to_rgb(plt.rcParams["axes.facecolor"])
+    assert to_rgb(plt.rcParams["figure.facecolor"]) == ground == (1, 1, 1)
+    inks = [plt.rcParams[f"{what}.{key}"] for what, key in (
+        ("text", "color"), ("axes", "labelcolor"), ("xtick", "color"), ("ytick", "color"))]
+    assert min(contrast(to_rgb(ink), ground) for ink in inks) >= CONTRAST
 
 
 @pytest.mark.parametrize("text", ["猫", "학교"])

@@ -11,3 +11,15 @@ with (ROOT / "pyproject.toml").open("rb") as file:
 
 NAME: str = COURSE["name"]
 REPOSITORY: str = COURSE["repository"]
+VERSION: str = COURSE["version"]
+COLAB = REPOSITORY.replace("https://github.com", "https://colab.research.google.com/github")
+
+
+def on_github(path: str) -> str:
+    """Return the address of a file of the course."""
+    return f"{REPOSITORY}/blob/{VERSION}/{path}"
+
+
+def in_colab(path: str) -> str:
+    """Return the address that opens a notebook of the course in Colab."""
+    return f"{COLAB}/blob/{VERSION}/{path}"

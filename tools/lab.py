@@ -15,9 +15,11 @@ from pathlib import Path
 from tools.notebooks import ROOT
 
 SHIPPED = ROOT / "tools/jupyterlab"
+DESCRIPTIONS = ROOT / "tools/labextensions"    # figures say what they show
 LAYOUTS = ROOT / "build/lab"
 QUIET = (
     f"--LabApp.app_settings_dir={SHIPPED}",    # overrides.json, the defaults of the course
+    f"--LabApp.extra_labextensions_path={DESCRIPTIONS}",
     "--LabApp.news_url=None",
     "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
 )

@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -184,12 +184,15 @@ def warnings_in(outputs: Iterable[dict[str, Any]]) -> list[str]:
     return [line for text in texts for line in text.splitlines() if "Warning" in line]
 
 
-def execute(notebook: Any, folder: Path) -> list[str]:
+def execute(
+    notebook: Any, folder: Path, kernel: str = "python3", heard: Callable[[Any], None] | None = None
+) -> list[str]:
     """Run the code cells of a loaded notebook in a fresh kernel, in place.
 
     A cell that needs a corpus which cannot be had here is not run and keeps its outputs. Neither
     MPLBACKEND nor IPython's settings of whoever runs this count: they would change the pictures.
     notebook: as nbformat.read returns it    folder: where the kernel starts
+    kernel: which kernel    heard: is called with each code cell that was run
     Returns one reason for each cell that was not run.
     Raises nbclient's CellExecutionError where a cell fails that is not tagged raises-exception.
     """
@@ -207,14 +210,17 @@ def execute(notebook: Any, folder: Path) -> list[str]:
             """Run one cell, unless its corpus is missing."""
             reason = missing_corpus(corpora_of(cell.metadata))
             if reason is None:
-                return super().preprocess_cell(cell, resources, index)
+                done = super().preprocess_cell(cell, resources, index)
+                if heard is not None and cell.cell_type == "code":
+                    heard(cell)
+                return done
             left_out.append(reason)
             return cell, resources
 
     left_out: list[str] = []
     runner = Runner(
         timeout=900,
-        kernel_name="python3",
+        kernel_name=kernel,
         record_timing=False,
         store_widget_state=False,
     )

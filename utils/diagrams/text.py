@@ -40,7 +40,7 @@ from utils.diagrams.primitives import (
 from utils.recurrent import last_state
 from utils.text import pad_rows, padding_mask
 
-PADDED = (MASK.fill, MASK.line)
+PADDED = (MASK.fill, GREY)
 
 
 def padding(

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from utils.attention import causal_mask
 from utils.diagrams.primitives import (
     GREY,
+    INK,
     KEY,
     LARGER,
     MEMORY,
@@ -36,6 +37,7 @@ from utils.diagrams.primitives import (
     disc,
     frame,
     mask_grid,
+    mix,
     number,
     plate,
     say,
@@ -180,7 +182,7 @@ class Tower:
         letters = [("q", QUERY)] + [("k", KEY), ("v", VALUE)] * (key is query)
         for count, (letter, role) in enumerate(letters, 1):
             x, y = self.x + 0.13 * count, (self.y + place.bottom[1]) / 2
-            say(self.ax, x, y, letter, colour=role.line)
+            say(self.ax, x, y, letter, colour=mix(role.line, 0.8, INK))  # its ground is grey
         if mask is None:
             return
         whole = mask.expand(len(query), query.size(1), key.size(1))[0]
