@@ -15,8 +15,9 @@ import difflib
 import functools
 import os
 import re
+import warnings
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -33,6 +34,29 @@ from tools.notebooks import WIDGET, corpora_of, missing_corpus, warnings_in
 # The same examples in each run, whatever the speed of the machine.
 settings.register_profile("course", derandomize=True, deadline=None, database=None)
 settings.load_profile("course")
+
+@pytest.fixture
+def course_page() -> Iterator[None]:
+    """Draw in the course style, each test alone: warnings are errors, numbers are the same.
+
+    What a test has drawn is closed, and the settings of matplotlib are as before.
+    """
+    import matplotlib
+    import matplotlib.pyplot as plt
+    import torch
+
+    from utils.diagrams import primitives
+    from utils.plots import use_course_style
+
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("error", category=UserWarning)
+        plt.switch_backend("agg")
+        use_course_style()
+        primitives.letters.cache_clear()
+        torch.manual_seed(0)
+        yield
+        plt.close("all")
+
 
 FLOAT = re.compile(
     r"(?<![\w.])[-+]?(?:\d+\.\d+|\.\d+|\d+\.?(?=[eE][-+]?\d))(?:[eE][-+]?\d+)?(?!\d|\.\d)"

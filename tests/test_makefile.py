@@ -62,8 +62,8 @@ def asked(folder: Path) -> list[str]:
     return [line for line in lines if "alive" not in line and "tools.cores" not in line]
 
 
-COMMANDS = ["lab", "test", "browser", "hub", "workshop", "workshop-check", "book", "colab", "publish",
-            "doctor", "outputs", "seeds", "models"]
+COMMANDS = ["lab", "test", "browser", "hub", "workshop", "workshop-check", "book", "colab",
+            "publish", "doctor", "outputs", "seeds", "models"]
 
 
 @pytest.mark.parametrize("target", COMMANDS)
