@@ -35,7 +35,7 @@
       requires: [IRenderMimeRegistry],
       activate: (app, registry) => registry.addFactory(described(registry.getFactory(TYPE)))
     };
-    return () => ({ default: plugin });
+    return () => ({ __esModule: true, default: plugin });
   };
 
   window._JUPYTERLAB = window._JUPYTERLAB || {};
