@@ -71,3 +71,10 @@ def test_what_the_reader_adds_comes_last(layouts: Path, monkeypatch: pytest.Monk
     assert Path.cwd() == ROOT and first == "--ServerApp.root_dir=."
     assert [second_last, last] == ["--no-browser", "--ip=0.0.0.0"]
     assert "--LabApp.default_url=/lab/tree/notebooks/05_attention.ipynb" in started[0]
+
+
+def test_what_only_instructors_need_stays_out_of_a_readers_way() -> None:
+    from jupyterlab_server.config import get_page_config
+
+    off = get_page_config([], app_settings_dir=str(lab.SHIPPED))["disabledExtensions"]
+    assert {"@jupyter/nbgrader", "@jupyter-notebook/lab-extension"} <= set(off)
