@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -83,6 +84,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--no-evidence", action="store_true", help="only the lessons")
     parser.add_argument("--seconds", type=float, default=600, help="for one notebook")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))    # and so end JupyterLab too
     if reason := why_not():
         print(f"No browser can be used: {reason}", file=sys.stderr)
         return 2
