@@ -197,8 +197,8 @@ def test_what_is_lost_is_found(tmp_path: Path) -> None:
 
 def test_two_learners_and_a_crash(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("jupyterhub", reason="jupyterhub is not installed")
-    if reason := serve.why_not(tmp_path):
-        pytest.skip(reason)
+    if hub.proxy(tmp_path) is None:
+        pytest.skip(f"{hub.PROXY} is not installed: npm install -g {hub.PROXY}")
     lesson = "notebooks/small.ipynb"
     for name in ("learner01", "learner02"):
         (tmp_path / "homes" / name / "course/notebooks").mkdir(parents=True)

@@ -164,7 +164,8 @@ def runtime(folder: Path, packages: Path, environment: dict[str, str]) -> Path:
     (own / "image.pth").write_text(f"{packages}\n", encoding="utf-8")
     (own / "google/colab").mkdir(parents=True)    # google has no __init__.py there either
     (own / "google/colab/__init__.py").touch()
-    (own / "sitecustomize.py").write_text("import google.colab\n", encoding="utf-8")
+    # not sitecustomize.py: the Python of Debian has one already, and it comes first
+    (own / "colab.pth").write_text("import google.colab\n", encoding="utf-8")
     quiet = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}    # else an old debugger speaks to the terminal
     kernel = {
         "argv": [str(python_of(place)), "-m", "ipykernel_launcher", "-f", "{connection_file}"],
