@@ -66,7 +66,7 @@ def test_a_reader_works_through_a_lesson(visit: Visit, course: Path, chromium: A
     assert stub.count(visit.stub) == 1
     with lab(course, notebook) as address:
         reader = Reader(chromium)
-        reader.visit(address)
+        reader.go_to(address)
         shown = [" ".join(heading.split()) for heading in reader.contents()]
         assert shown[0] == " ".join(headings[0].split()) and set(shown) >= {headings[1]}
         assert reader.faults() == []

@@ -179,7 +179,7 @@ class Reader:
         if message.type == "error":
             self.complaints.append(f"the console: {message.text[:300]}")
 
-    def visit(self, address: str) -> None:
+    def go_to(self, address: str) -> None:
         """Open the address of a JupyterLab and wait until its notebook has a kernel."""
         self.page.goto(address, wait_until="domcontentloaded")
         self.page.locator(f"{SHOWN} .jp-Notebook").wait_for()

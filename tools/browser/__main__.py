@@ -56,7 +56,7 @@ def look_at(
     with lab(course, name, theme) as address:
         reader = Reader(chromium)
         try:
-            reader.visit(address)
+            reader.go_to(address)
             if run:
                 reader.run_all(seconds)
             found = reader.faults()

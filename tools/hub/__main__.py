@@ -47,7 +47,8 @@ def install_proxy(folder: Path) -> str | None:
                 f"apt-get install npm) and start again.")
     wanted = f"{PROXY}@{PROXY_VERSION}"
     print(f"{PROXY} is not installed: npm installs it into {folder / 'proxy'}", flush=True)
-    done = subprocess.run([npm, "install", "--silent", "--fetch-retries=1", "--prefix", folder / "proxy", wanted])
+    options = ["--silent", "--fetch-retries=1", "--prefix", folder / "proxy"]
+    done = subprocess.run([npm, "install", *options, wanted])
     return f"npm install {wanted} ended with {done.returncode}" if done.returncode else None
 
 

@@ -75,7 +75,7 @@ class Learner:
             raise Refused(f"{self.name}: {method} {path}: {answer.status_code} {answer.text[:200]}")
         return answer.json() if answer.content else None
 
-    def visit(self, path: str) -> dict[str, Any]:
+    def open_notebook(self, path: str) -> dict[str, Any]:
         """Open a notebook with a kernel of its own; return what the file holds."""
         notebook = self.ask("GET", f"contents/{path}?content=1")["content"]
         session = self.ask("POST", "sessions", path=path, name=path, type="notebook",

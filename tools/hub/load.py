@@ -76,7 +76,7 @@ def study(learner: Learner, lesson: str) -> dict[str, Any]:
     learner.log_in()
     learner.start()
     served = time.monotonic()
-    notebook = learner.visit(lesson)
+    notebook = learner.open_notebook(lesson)
     errors = learner.run_all(notebook)
     done = time.monotonic()
     notebook["cells"][0]["source"] = f"{MARK}: {learner.name}"
@@ -120,7 +120,7 @@ def go_on(learner: Learner, lesson: str) -> float:
     learner.start()
     for attempt in range(TRIES):
         try:
-            notebook = learner.visit(lesson)
+            notebook = learner.open_notebook(lesson)
             errors = learner.run_all({"cells": notebook["cells"][:FEW]})
             break
         except Refused:    # the kernel that died is still being replaced
