@@ -127,7 +127,7 @@ def test_what_is_right_is_no_fault(cell: dict[str, Any]) -> None:
         (shown(made_up.code("1"), count=None), "has not run"),
         (shown(made_up.code("1 / 0", made_up.raised("Error", "x"))), "ends with Error: x"),
         (shown(made_up.code("x", made_up.printed("oh", "stderr"))), "writes on stderr: oh"),
-        (shown(made_up.code("fig", made_up.picture(alt=""))), "shows a picture without a description"),
+        (shown(made_up.code("fig", drawn(""))), "shows a picture without a description"),
         (shown(made_up.code("fig", drawn("A line.")), pictures=[]),
          "has a picture that is not drawn"),
         (shown(made_up.code("fig", drawn("A line.")), pictures=[{"drawn": False, "alt": ""}]),
