@@ -51,7 +51,7 @@ def hub(folder: Path) -> Iterator[tuple[str, str]]:
             stdout=file, stderr=file, start_new_session=True,
         )
     try:
-        wait_for(f"http://127.0.0.1:{port}/hub/health", process, log, 120)
+        wait_for(f"http://127.0.0.1:{port}/hub/health", process, log, 300)
         yield f"http://127.0.0.1:{port}", told["ROOM_PASSWORD"]
     finally:
         alive = process.poll() is None
