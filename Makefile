@@ -43,7 +43,7 @@ ALIVE = $(shell ($(BIN)/python -c 'import pip; print("alive")') 2>&1)
 $(STAMP): $(REQUIREMENTS) $(if $(wildcard $(STAMP)),$(if $(filter alive,$(ALIVE)),,gone))
 	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 11) or sys.exit("The course needs \
 	Python 3.11 or later and this is %d.%d: try  make PYTHON=python3.12 lab." % sys.version_info[:2])'
-	@echo "Installing the course into .venv: some 400 MB, about a minute on a good line."
+	@echo "Installing the course into .venv: some 350 MB, about a minute on a good line."
 	@"$(PYTHON)" -m venv .venv
 	@$(BIN)/python -m tools.cpu_torch "$(REQUIREMENTS)" "$(TORCH_INDEX)"
 	$(PIP) -r $(REQUIREMENTS)

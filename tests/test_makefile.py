@@ -151,7 +151,7 @@ def test_torch_is_asked_for_before_the_rest(folder: Path) -> None:
     assert torch == f"-m tools.cpu_torch requirements.txt {index}"
     assert pip.startswith("-m pip install ") and pip.endswith(" -r requirements.txt")
     assert lab == "-m tools.lab notebooks/00_start_here.ipynb --no-browser"
-    assert "-m venv" not in done.stdout and "some 400 MB" in done.stdout
+    assert "-m venv" not in done.stdout and "some 350 MB" in done.stdout
 
 
 def test_the_reader_may_choose_the_torch_with_cuda(folder: Path) -> None:

@@ -137,7 +137,7 @@ def lab(course: Path, notebook: str, theme: str = "light") -> Iterator[str]:
                 start_new_session=True,
             )
         try:
-            wait_for(f"{address}/api/status?token={token}", process, log, 90)
+            wait_for(f"{address}/api/status?token={token}", process, log, 300)
             yield f"{address}/?token={token}"
         finally:
             stop(process)

@@ -51,10 +51,14 @@ def hub(folder: Path) -> Iterator[tuple[str, str]]:
             stdout=file, stderr=file, start_new_session=True,
         )
     try:
-        wait_for(f"http://127.0.0.1:{port}/hub/health", process, log, 120)
+        wait_for(f"http://127.0.0.1:{port}/hub/health", process, log, 300)
         yield f"http://127.0.0.1:{port}", told["ROOM_PASSWORD"]
     finally:
+        alive = process.poll() is None
+        started = psutil.Process(process.pid).children(recursive=True) if alive else []
         stop(process)
+        for left in psutil.wait_procs(started, timeout=5)[1]:
+            left.kill()
 
 
 def at_once(learners: list[Learner], act: Callable[[Learner], Any]) -> list[Any]:
