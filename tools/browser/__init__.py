@@ -240,10 +240,26 @@ class Reader:
             time.sleep(0.1)
 
     def run_all(self, seconds: float = 300) -> None:
-        """Choose Run > Run All Cells and wait for the end."""
-        self.page.get_by_role("menuitem", name="Run", exact=True).click()
-        self.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
-        self.wait(lambda cells: any(c["waiting"] for c in cells), seconds)
+        """Choose Run > Run All Cells and wait for the end.
+
+        A menu that is chosen while JupyterLab is busy with itself may do nothing: then it is
+        chosen again. Raises TimeoutError where no cell begins.
+        """
+        for _ in range(3):
+            self.page.get_by_role("menuitem", name="Run", exact=True).click()
+            self.page.locator('.lm-Menu-item[data-command="runmenu:run-all"]').click()
+            if self.begins():
+                return self.wait(lambda cells: True, seconds)
+        raise TimeoutError("Run All Cells was chosen three times, and no cell began to run")
+
+    def begins(self, seconds: float = 15) -> bool:
+        """Tell whether a cell begins to run within so many seconds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if any(cell["waiting"] for cell in self.state()["cells"]):
+                return True
+            time.sleep(0.05)
+        return False
 
     def write(self, id: str, source: str, seconds: float = 60) -> str:
         """Replace what stands in a cell, run it, and return what it says."""
