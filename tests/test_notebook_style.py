@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import re
 import statistics
-import symtable
 import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,6 +31,7 @@ from tools.notebooks import (
     lessons,
     lost_pictures,
     name_of,
+    names_used,
     read,
 )
 
@@ -398,22 +398,6 @@ def exercises(cells: Cells) -> list[str]:
         elif last_check(cell):
             problems.append(f"{cell.where} calls a check: tag it exercise or solution")
     return problems + ([f"{waiting.where} has no solution after it"] if waiting else [])
-
-
-def names_used(source: str) -> tuple[set[str], set[str]]:
-    """Return (names that a cell takes from earlier cells, names that it defines)."""
-    top = symtable.symtable(source, "cell", "exec")
-    tables = [top]
-    for table in tables:
-        tables += table.get_children()
-    defined = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {
-        s.get_name()
-        for table in tables
-        for s in table.get_symbols()
-        if s.is_referenced() and (table is top or s.is_global())
-    }
-    return used - defined, defined
 
 
 def corpus_tags(cells: Cells) -> list[str]:

@@ -6,6 +6,7 @@ import ast
 import json
 import os
 import re
+import symtable
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -176,6 +177,22 @@ def lost_pictures(outputs: Iterable[dict[str, Any]]) -> int:
     """Return how many outputs name a figure and hold no picture of it."""
     figures = [o for o in outputs if re.match(r"<Figure size|Figure\(", text_of(o))]
     return sum("image/png" not in output.get("data", {}) for output in figures)
+
+
+def names_used(source: str) -> tuple[set[str], set[str]]:
+    """Return (names that a cell takes from earlier cells, names that it defines)."""
+    top = symtable.symtable(source, "cell", "exec")
+    tables = [top]
+    for table in tables:
+        tables += table.get_children()
+    defined = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
+    used = {
+        s.get_name()
+        for table in tables
+        for s in table.get_symbols()
+        if s.is_referenced() and (table is top or s.is_global())
+    }
+    return used - defined, defined
 
 
 def warnings_in(outputs: Iterable[dict[str, Any]]) -> list[str]:

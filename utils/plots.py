@@ -124,8 +124,13 @@ def bare_arguments(node: ast.FunctionDef) -> list[str]:
     """Return the arguments of a function, with their defaults, without their types."""
     given = [*node.args.posonlyargs, *node.args.args]
     defaults = [None] * (len(given) - len(node.args.defaults)) + node.args.defaults
-    pairs = [*zip(given, defaults), *zip(node.args.kwonlyargs, node.args.kw_defaults)]
-    return [a.arg + (f"={ast.unparse(d)}" if d is not None else "") for a, d in pairs]
+    named = [*zip(given, defaults, strict=True)]
+    if node.args.vararg:
+        named.append((ast.arg(f"*{node.args.vararg.arg}"), None))
+    named += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    if node.args.kwarg:
+        named.append((ast.arg(f"**{node.args.kwarg.arg}"), None))
+    return [a.arg + (f"={ast.unparse(d)}" if d is not None else "") for a, d in named]
 
 
 def is_guard(node: ast.stmt) -> bool:

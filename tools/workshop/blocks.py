@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tools.notebooks import Cell
 from tools.workshop.lesson import HEADING
+from utils.plots import bare_arguments, is_guard
 
 HINTS = re.compile(r"(?s)<details>.*?</details>")
 BOLD = re.compile(r"\*\*([^*]+?)\*\*")
@@ -114,7 +115,7 @@ def bare_lines(node: ast.stmt, lines: list[str]) -> Iterator[str]:
         yield from lines[mark.lineno - 1 : mark.end_lineno]
     indent = " " * node.col_offset
     if isinstance(node, ast.FunctionDef):
-        yield from signature(f"{indent}def {node.name}(", arguments(node))
+        yield from signature(f"{indent}def {node.name}(", bare_arguments(node))
     else:
         bases = f"({', '.join(map(ast.unparse, node.bases))})" if node.bases else ""
         yield f"{indent}class {node.name}{bases}:"
@@ -140,28 +141,6 @@ def signature(start: str, names: list[str]) -> list[str]:
     indent = " " * (len(start) - len(start.lstrip()) + 8)
     inside = textwrap.wrap(", ".join(names), PAGE - 2 - len(indent), break_long_words=False)
     return [start.rstrip(), *(indent + row for row in inside), f"{indent[:-8]}):"]
-
-
-def arguments(node: ast.FunctionDef) -> list[str]:
-    """Return the arguments of a function, with their defaults, without their types."""
-    given = [*node.args.posonlyargs, *node.args.args]
-    defaults = [None] * (len(given) - len(node.args.defaults)) + node.args.defaults
-    named = [*zip(given, defaults, strict=True)]
-    if node.args.vararg:
-        named.append((ast.arg(f"*{node.args.vararg.arg}"), None))
-    named += zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
-    if node.args.kwarg:
-        named.append((ast.arg(f"**{node.args.kwarg.arg}"), None))
-    return [a.arg + (f"={ast.unparse(d)}" if d is not None else "") for a, d in named]
-
-
-def is_guard(node: ast.stmt) -> bool:
-    """Tell whether a statement only refuses bad input."""
-    if isinstance(node, ast.If):
-        only = all(isinstance(part, ast.Raise | ast.Assign) for part in node.body)
-        return only and isinstance(node.body[-1], ast.Raise) and not node.orelse
-    called = getattr(getattr(node, "value", None), "func", None)
-    return isinstance(called, ast.Name) and called.id.startswith("require")
 
 
 def stub_of(source: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import functools
 import re
-import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,22 +88,6 @@ def defined_in(cell: Cell) -> list[str]:
             targets = [node.target]
         names += [n.id for t in targets for n in ast.walk(t) if isinstance(n, ast.Name)]
     return names
-
-
-def names_used(source: str) -> tuple[set[str], set[str]]:
-    """Return (names that a cell takes from earlier cells, names that it defines)."""
-    top = symtable.symtable(source, "cell", "exec")
-    tables = [top]
-    for table in tables:
-        tables += table.get_children()
-    defined = {s.get_name() for s in top.get_symbols() if s.is_assigned() or s.is_imported()}
-    used = {
-        s.get_name()
-        for table in tables
-        for s in table.get_symbols()
-        if s.is_referenced() and (table is top or s.is_global())
-    }
-    return used - defined, defined
 
 
 @dataclass(frozen=True)

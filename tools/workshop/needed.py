@@ -12,7 +12,7 @@ from typing import Any
 from nbgrader.preprocessors import Execute
 from traitlets import Bool
 
-from tools.workshop.lesson import names_used
+from tools.notebooks import names_used
 
 
 def needed(cells: list[Any]) -> set[int]:

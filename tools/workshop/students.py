@@ -17,8 +17,8 @@ from typing import Any
 
 import nbformat
 
-from tools.notebooks import Cell
-from tools.workshop.lesson import BADGE, Exercise, Lesson, defined_in, names_used
+from tools.notebooks import Cell, names_used
+from tools.workshop.lesson import BADGE, Exercise, Lesson, defined_in
 
 NOTE = (
     "*Students' edition.* The solutions are left out; hints and checks are here. An exercise that "
