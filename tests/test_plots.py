@@ -16,6 +16,7 @@ import matplotlib
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import seaborn as sns
 import torch
 from drawing import CONTRAST, contrast
 from matplotlib import font_manager
@@ -263,6 +264,26 @@ def test_show_returns_nothing_and_closes_only_its_figure(
     assert plots.show(shown, alt="empty") is None
     assert calls == [((shown,), {"metadata": {"image/png": {"alt": "empty"}}})]
     assert plt.fignum_exists(kept.number) and not plt.fignum_exists(shown.number)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_numbers_on_a_heat_map_can_be_read(
+    masked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "display", lambda *args, **kwargs: None)
+    fig, (ax, other) = plt.subplots(1, 2)
+    values = torch.linspace(0, 1, 40).view(5, 8).numpy()
+    hidden = (values > 0.9) & masked
+    sns.heatmap(values, annot=True, cmap="viridis", ax=ax, mask=hidden, vmin=0, vmax=1)
+    beside = ax.text(9, 2, "no number", color="red")
+    other.text(0.5, 0.5, "no heat map", color="red")
+    plots.show(fig, alt="numbers from 0 to 1")
+    cells = matplotlib.colormaps["viridis"](values[~hidden])
+    numbers = [text for text in ax.texts if text is not beside]
+    assert len(numbers) == len(cells) > 30
+    for number, cell in zip(numbers, cells, strict=True):
+        assert contrast(to_rgb(number.get_color()), cell[:3]) >= 4.5
+    assert beside.get_color() == other.texts[0].get_color() == "red"
 
 
 # ---- show_source ----

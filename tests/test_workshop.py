@@ -293,10 +293,10 @@ def test_a_route_has_the_slides_of_its_sections_only() -> None:
 
 
 @needs_chromium
-@pytest.mark.parametrize("number", ["07", "12"])
-def test_no_slide_overflows(number: str, tmp_path: Path) -> None:
+@EACH
+def test_no_slide_overflows(one: Lesson, tmp_path: Path) -> None:
     page = tmp_path / "slides.html"
-    page.write_text(slides.slides(lesson(number)), "utf-8")
+    page.write_text(slides.slides(one), "utf-8")
     assert slides.overflowing(page) == []
 
 
@@ -379,6 +379,17 @@ def test_a_list_belongs_to_the_paragraph_above_it() -> None:
     assert first == "In order:\n\n1. a\n2. b"
     assert blocks.asked(text) == [exercise, more] and exercise.endswith("- c")
     assert slides.cut_sentences(first, 10) == ["In order:", "1. a\n2. b"]
+
+
+def test_a_long_table_goes_on_under_the_names_of_its_columns() -> None:
+    names, rows = "| a | b |\n|---|---|", [f"| {n} | short |" for n in range(23)]
+    parts = slides.cut_table("\n".join([names, *rows]))
+    assert [part.count("short") for part in parts] == [8, 8, 7]
+    assert all(part.startswith(names) for part in parts)
+    assert [row for part in parts for row in part.splitlines()[2:]] == rows
+    high = slides.cut_table("\n".join([names, *(row + "long " * 40 for row in rows[:4])]))
+    assert [part.count("short") for part in high] == [2, 2]
+    assert slides.cut_sentences(names + "\n| 1 | 2 |", 500) == [names + "\n| 1 | 2 |"]
 
 
 def test_lines_are_cut_at_a_blank_one() -> None:

@@ -19,6 +19,7 @@ import html
 import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from tools.notebooks import Cell
@@ -30,6 +31,7 @@ ROWS = 16        # of code on a slide
 LETTERS = 640    # of prose on a slide
 SHORT = 330      # prose of so many letters is written large
 PRINTED = 2      # slides at most for what one cell prints
+LINES_OF_TABLE, LETTERS_OF_TABLE = 10, 80    # on one slide, and on one line of it
 LETTERS_A_LINE, HEIGHT_OF_LINE, CODE_LINE, ROOM = 66, 44, 31, 560    # prose and code on one slide
 
 STYLE = """
@@ -213,20 +215,34 @@ def plain(text: str) -> str:
 
 def cut_sentences(text: str, room: int) -> list[str]:
     """Return a paragraph in parts that fit a slide; a table or a list keeps its lines whole."""
+    if text.startswith("|") and "\n\n" not in text:
+        return cut_table(text, room)
     if len(text) <= room or text.startswith("$$"):
         return [text]
     if "\n\n" in text:
         return [part for own in text.split("\n\n") for part in cut_sentences(own, room)]
-    is_lines = text.startswith(("|", "- ", "1. "))
+    is_lines = text.startswith(("- ", "1. "))
     pieces = text.splitlines() if is_lines else re.split(r"(?<=[.!?:;])\s+", text)
-    head = pieces[:2] if text.startswith("|") else []
-    parts, own = [], list(head)
-    for piece in pieces[len(head) :]:
-        glue = "\n" if is_lines else " "
-        if own != head and len(glue.join([*own, piece])) > room:
-            parts, own = [*parts, glue.join(own)], list(head)
+    glue = "\n" if is_lines else " "
+    parts, own = [], []
+    for piece in pieces:
+        if own and len(glue.join([*own, piece])) > room:
+            parts, own = [*parts, glue.join(own)], []
         own.append(piece)
-    return [*parts, ("\n" if is_lines else " ").join(own)]
+    return [*parts, glue.join(own)]
+
+
+def cut_table(text: str, room: int = LETTERS) -> list[str]:
+    """Return a table in parts that fit a slide, each under the names of the columns."""
+    names, rule, *rows = text.splitlines()
+    lines = [-(-len(row) // LETTERS_OF_TABLE) for row in rows]
+    n_parts = max(-(-sum(lines) // LINES_OF_TABLE), -(-sum(map(len, rows)) // room))
+    parts: list[list[str]] = [[]]
+    for row, before in zip(rows, accumulate(lines, initial=0), strict=False):
+        if parts[-1] and before * n_parts >= len(parts) * sum(lines):
+            parts.append([])
+        parts[-1].append(row)
+    return ["\n".join([names, rule, *part]) for part in parts]
 
 
 def opening(texts: list[str], kinds: list[str]) -> list[int]:
@@ -270,8 +286,11 @@ def of_prose(piece: Piece, first: bool) -> Iterator[Slide]:
                 for slide in prose(piece.section, [mark, *tail], False, kind):
                     large = f'<div class="large">{slide.body}</div>' if short else slide.body
                     yield Slide(kind, piece.section, large)
-        elif kind == "formula" or (kind == "table" and not answered(kinds, place)):
+        elif kind == "formula":
             yield Slide(kind, piece.section, pages.to_html(text))
+        elif kind == "table" and not answered(kinds, place):
+            for part in cut_table(text):
+                yield Slide(kind, piece.section, pages.to_html(part))
         elif kind == "key":
             keys = "\n\n".join(blocks.key_sentences(text))
             yield Slide(kind, piece.section, f'<div class="large">{pages.to_html(keys)}</div>')
