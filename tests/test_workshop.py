@@ -396,6 +396,8 @@ def test_lines_are_cut_at_a_blank_one() -> None:
     lines = ["a", "b", "c", "", "d", "e"]
     assert blocks.cut_lines(lines, 5) == [["a", "b", "c"], ["d", "e"]]
     assert blocks.cut_lines(lines[:3], 2) == [["a", "b"], ["c"]]
+    assert list(map(len, blocks.cut_lines(["x"] * 17, 16))) == [13, 4]
+    assert list(map(len, blocks.cut_lines(["x"] * 33, 16))) == [16, 13, 4]
 
 
 # ---- the command ----

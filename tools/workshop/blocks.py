@@ -150,13 +150,17 @@ def stub_of(source: str) -> str:
 
 
 def cut_lines(lines: list[str], most: int) -> list[list[str]]:
-    """Cut lines into parts of at most so many, at a blank line if one stands in the second half."""
+    """Cut lines into parts of at most so many, at a blank line if one stands in the second half.
+
+    Where none does, the last part still has at least a quarter of them.
+    """
     parts, own = [], []
-    for line in lines:
+    for n_read, line in enumerate(lines, start=1):
         own.append(line)
         if len(own) > most:
             blank = max((i for i, text in enumerate(own[:-1]) if not text.strip()), default=0)
-            cut = blank if blank > most // 2 else most
+            left = len(lines) - n_read + 1
+            cut = blank if blank > most // 2 else most - max(0, most // 4 - left)
             parts.append(own[:cut])
             own = own[cut:]
             while own and not own[0].strip():
