@@ -17,6 +17,7 @@ body { max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem; font-size: 1.05re
 h1 { font-size: 1.9rem; line-height: 1.25; } h2 { font-size: 1.35rem; margin: 1.6em 0 0.4em; }
 table { width: 100%; }
 td.number { text-align: right; padding-right: 1.2em; font-variant-numeric: tabular-nums; }
+td:last-child { white-space: nowrap; }
 tr.rest td { background: #eeeeee; }
 tr.hands td { font-weight: 700; }
 @page { size: A4; margin: 14mm; }
