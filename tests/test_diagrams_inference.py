@@ -7,10 +7,11 @@ import warnings
 import pytest
 import torch
 from drawing import faults
+from matplotlib.colors import to_hex
 
 from utils.attention import scaled_dot_product_attention
 from utils.diagrams import inference as d
-from utils.diagrams.primitives import number
+from utils.diagrams.primitives import STATE, number
 from utils.inference import count_numbers
 
 WORDS = "<bos> leute reparieren das dach eines hauses".split()
@@ -78,8 +79,10 @@ def test_kept_and_new_wants_words_that_fit(n, words):
 @pytest.mark.parametrize("seq_len, new_len", [(7, 2), (2, 1), (12, 1), (12, 11), (5, 3)])
 def test_rows_of_mask_counts_what_is_seen(seq_len, new_len):
     found = drawn(d.rows_of_mask(seq_len, new_len))
-    assert f"({new_len}, {seq_len}), sees {seq_len} of {seq_len}" in found
-    assert f"({new_len}, {seq_len}), sees {new_len} of {seq_len}" in found
+    rows = f"last {new_len} rows" if new_len > 1 else "last row"
+    assert found[0].startswith(f"{new_len} new word") and f"the {rows} of the mask" in found[0]
+    assert f"({new_len}, {seq_len}): word {seq_len} sees {seq_len} of {seq_len}" in found
+    assert f"({new_len}, {seq_len}): word {seq_len} sees {new_len} of {seq_len}" in found
 
 
 @pytest.mark.parametrize("sizes", [(7, 0), (7, 7), (40, 1)])
@@ -90,7 +93,17 @@ def test_rows_of_mask_refuses(sizes):
 
 def states(n=7):
     return {"RNN": [torch.zeros(1, 128)] * n,
-            "Transformer": [((torch.zeros(1, 4, i + 10, 32),) * 2, None) for i in range(n)]}
+            "Transformer": [((torch.zeros(1, 4, i + 1, 32),) * 2, None) for i in range(n)]}
+
+
+def cells(fig):
+    """The x positions, lengths and fills of the cells in each row of a figure, from the top."""
+    rows = {}
+    for patch in fig.axes[0].patches:
+        if patch.get_zorder() > 0:
+            found = patch.get_x(), patch.get_width(), to_hex(patch.get_facecolor())
+            rows.setdefault(-round(patch.get_y(), 3), []).append(found)
+    return [sorted(rows[y]) for y in sorted(rows)]
 
 
 @pytest.mark.parametrize("words", [WORDS, CJK, RTL, LONG])
@@ -99,7 +112,28 @@ def test_growing_states_writes_the_counts(words):
     assert found.count("128") == 7
     for state in states()["Transformer"]:
         assert f"{count_numbers(state):,}" in found
-    assert found[0] == "After 7 words the Transformer keeps 4,096 numbers, the RNN 128"
+    assert found[0] == "After 7 words the Transformer keeps 1,792 numbers, the RNN still 128"
+
+
+def test_growing_states_writes_the_words_whole():
+    words = ["<bos>", "schwarzen", "gitarrenspieler", "menschenmenge", "a", "b", "c"]
+    found = drawn(d.growing_states(states(), words))
+    assert [f"{i}  {word}" for i, word in enumerate(words, start=1)] == found[1:8]
+
+
+def test_growing_states_shows_a_new_cell_for_each_word():
+    rows = cells(d.growing_states(states(), WORDS[:1] * 7))
+    assert len(rows) == 7
+    for i, (rnn, *own) in enumerate(rows):
+        assert rnn == rows[0][0] and rnn[2] == STATE.fill    # it neither grows nor moves
+        assert [fill for *_, fill in own] == [STATE.faint.fill] * i + [STATE.fill]
+        assert all(length == pytest.approx(2 * rnn[1]) for _, length, _ in own)
+    assert 2 * rnn[1] > 0.4, "what a word adds is too short to be seen"
+
+
+def test_growing_states_shows_a_state_that_shrinks():
+    rows = cells(d.growing_states({"one": [torch.zeros(n) for n in (4, 8, 4)]}, ["a"] * 3))
+    assert [len(row) for row in rows] == [1, 2, 1] and rows[0] == rows[2]
 
 
 @pytest.mark.parametrize("given, n", [

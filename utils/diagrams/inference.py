@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -18,7 +19,6 @@ from utils.diagrams.primitives import (
     NORMAL,
     QUERY,
     RESIDUAL,
-    SMALL,
     STATE,
     VALUE,
     WEIGHT,
@@ -86,9 +86,9 @@ def kept_and_new(q: Tensor, k: Tensor, v: Tensor, words: Sequence[str]) -> Figur
         say(ax, edge - 0.1, column.y, "kept", NORMAL, GREY, "right")
     made = around(key, value)
     say(ax, made.x, floor - 0.28, "made now", NORMAL)
-    say(ax, 4.5, 0.4, f"(seq_len, d_k) = {tuple(k.shape)}", SMALL, GREY)
-    say(ax, 6.85, 0.4, f"(seq_len, d_k) = {tuple(v.shape)}", SMALL, GREY)
-    say(ax, 1.35, 0.4, f"(1, d_k) = {tuple(q.shape)}", SMALL, GREY)
+    say(ax, 4.5, 0.4, f"(seq_len, d_k) = {tuple(k.shape)}", NORMAL, GREY)
+    say(ax, 6.85, 0.4, f"(seq_len, d_k) = {tuple(v.shape)}", NORMAL, GREY)
+    say(ax, 1.35, 0.4, f"(1, d_k) = {tuple(q.shape)}", NORMAL, GREY)
     return ax.figure
 
 
@@ -115,12 +115,14 @@ def rows_of_mask(seq_len: int, new_len: int) -> Figure:
     mask = causal_mask(seq_len)
     side = min(0.3, 2.4 / seq_len)
     height = side * seq_len
-    many = f"the last {new_len} rows" if new_len > 1 else "the last row"
-    ax = sheet(9, height + 1.75, f"A new word is a row at the end of the mask: {many}")
+    title = f"{new_len} new words use the last {new_len} rows of the mask, not the first"
+    if new_len == 1:
+        title = "1 new word uses the last row of the mask, not the first"
+    ax = sheet(9, height + 1.75, title)
     low = 0.75
     whole = mask_grid(ax, 1.75, low + height / 2, mask, side)
     say(ax, whole.x, whole.top[1] + 0.2, f"all {seq_len} words at once")
-    say(ax, whole.x, low - 0.22, str(tuple(mask.shape)), SMALL, GREY)
+    say(ax, whole.x, low - 0.22, str(tuple(mask.shape)), NORMAL)
     rows = around(*(whole.row(r) for r in range(seq_len - new_len, seq_len)))
     frame(ax, rows, INK, 2, 0.03)
     for x, part, name, role in [
@@ -130,8 +132,8 @@ def rows_of_mask(seq_len: int, new_len: int) -> Figure:
         here = mask_grid(ax, x, rows.y, part, side)
         frame(ax, here, role, 2, 0.03)
         say(ax, x, here.top[1] + 0.2, name, NORMAL, role)
-        say(ax, x, here.bottom[1] - 0.22, f"{tuple(part.shape)}, sees {int(part[-1].sum())} of "
-            f"{seq_len}", SMALL, GREY)
+        seen = f"word {seq_len} sees {int(part[-1].sum())} of {seq_len}"
+        say(ax, x, here.bottom[1] - 0.22, f"{tuple(part.shape)}: {seen}", NORMAL, role)
         if role is INK:
             arrow(ax, (rows.right[0] + 0.08, rows.y), (here.left[0] - 0.08, rows.y))
     return ax.figure
@@ -141,7 +143,7 @@ def rows_of_mask(seq_len: int, new_len: int) -> Figure:
 
 
 def growing_states(states: Mapping[str, Sequence], words: Sequence[str]) -> Figure:
-    """Draw the state of writers after each word, its height the count of its numbers.
+    """Draw the state of writers after each word: one row a word, as long as its count of numbers.
 
     states: for each writer its state after each word, tensors or nests of them
     words: what was read    Raises ValueError where the states and words do not match.
@@ -154,40 +156,49 @@ def growing_states(states: Mapping[str, Sequence], words: Sequence[str]) -> Figu
             raise ValueError(f"{name} has {len(found)} states for {len(words)} words")
         if min(found) < 1:
             raise ValueError(f"{name} has a state without numbers: nothing to draw")
-    top = max(map(max, counts.values()))
     largest = max(names, key=lambda name: counts[name][-1])
     smallest = min(names, key=lambda name: counts[name][-1])
     title = f"After {len(words)} words the {largest} keeps {counts[largest][-1]:,} numbers"
     if len(names) > 1:
-        title += f", the {smallest} {counts[smallest][-1]:,}"
-    tall = {name: 1.9 * max(found) / top for name, found in counts.items()}
-    floor = 0.5 + sum(tall.values()) + 0.9 * len(names)
-    ax = sheet(9, floor + 0.35, title)
+        still = "still " if len(set(counts[smallest])) == 1 < len(words) else ""
+        title += f", the {smallest} {still}{counts[smallest][-1]:,}"
+    pitch, floor, label = 0.36, 0.4, 1.1    # label: the room right of a row for its count
+    ceiling = floor + pitch * (len(words) - 1)
+    ax = sheet(9, ceiling + 1.15, title)
+
+    x = 0.5 + draw_words(ax, ceiling, pitch, words)
+    longest = {name: max(found) for name, found in counts.items()}
+    inches = (8.9 - x - label * len(names)) / sum(longest.values())
     for name in names:
-        floor -= tall[name] + 0.9
-        say(ax, 1.95, floor + 0.1, name, LARGER, align="right")
-        draw_columns(ax, floor, counts[name], words, 1.9 / top)
+        head = say(ax, x, ceiling + 0.4, name, LARGER, STATE.line, "left", parse_math=False)
+        cut_to(head, inches * longest[name] + label - 0.15)
+        for i, count in enumerate(counts[name]):
+            draw_count(ax, x, ceiling - pitch * i, counts[name][: i + 1], inches)
+        x += inches * longest[name] + label
     return ax.figure
 
 
-def draw_columns(
-    ax: Axes, floor: float, counts: Sequence[int], words: Sequence[str], inches: float
-) -> None:
-    """Draw one writer's state after each word: what was there, and dark what the word added.
+def draw_words(ax: Axes, ceiling: float, pitch: float, words: Sequence[str]) -> float:
+    """Write the words under one another with their numbers; returns where the longest ends."""
+    end = 0.0
+    for i, word in enumerate(words):
+        written = say(ax, 0.4, ceiling - pitch * i, f"{i + 1}  {word}", LARGER, align="left",
+                      parse_math=False)
+        cut_to(written, 1.9)
+        end = max(end, written.get_window_extent().x1 / ax.figure.dpi)
+    return end
 
-    inches: the height of one number
+
+def draw_count(ax: Axes, x: float, y: float, counts: Sequence[int], inches: float) -> None:
+    """Draw a state as a row of cells, one for each time that it grew, the last one dark.
+
+    counts: its numbers after each word so far    inches: the length of one number
     """
-    start, pitch = 2.5, 0.78
-    for i, (count, word) in enumerate(zip(counts, words)):
-        x, before = start + pitch * i, counts[i - 1] if i else 0
-        for low, size, role in [(0, min(before, count), STATE.faint), (before, count - before,
-                                                                       STATE)]:
-            if size > 0:
-                ax.add_patch(Rectangle(
-                    (x - 0.25, floor + inches * low), 0.5, inches * size, linewidth=0.7,
-                    facecolor=role.fill, edgecolor=role.line, zorder=3))
-        say(ax, x, floor + inches * count + 0.14, f"{count:,}", SMALL)
-        under = say(ax, x, floor - 0.19, word, NORMAL, GREY, parse_math=False)
-        cut_to(under, pitch - 0.1)
-    end = start + pitch * (len(counts) - 1)
-    arrow(ax, (start - 0.35, floor), (end + 0.35, floor), colour=GREY, width=1, head=False)
+    now = counts[-1]
+    edges = sorted({0, *(count for count in counts if count <= now)})
+    for left, right in pairwise(edges):
+        role = STATE if right == now else STATE.faint
+        ax.add_patch(Rectangle(
+            (x + inches * left, y - 0.11), inches * (right - left), 0.22, linewidth=0.8,
+            facecolor=role.fill, edgecolor=role.line, zorder=3 + (right == now)))
+    say(ax, x + inches * now + 0.1, y, f"{now:,}", LARGER, align="left")
