@@ -23,8 +23,13 @@ pytestmark = pytest.mark.usefixtures("course_page")
 
 def changed(fig) -> int:
     """How many boxes are coloured as another part."""
-    boxes = [p for p in fig.axes[0].patches if isinstance(p, FancyBboxPatch)]
-    return sum(to_hex(p.get_facecolor()) == modern.CHANGED.fill for p in boxes)
+    coloured = {role.fill for role in modern.CHANGED.values()}
+    return sum(to_hex(p.get_facecolor()) in coloured for p in boxes_on(fig))
+
+
+def boxes_on(fig) -> list[FancyBboxPatch]:
+    """The boxes of a picture."""
+    return [p for p in fig.axes[0].patches if isinstance(p, FancyBboxPatch)]
 
 
 def test_both_blocks_are_drawn_with_their_parts_and_numbers() -> None:
@@ -38,6 +43,28 @@ def test_both_blocks_are_drawn_with_their_parts_and_numbers() -> None:
         for part in ("attention", "feed_forward", "norm1"):
             module = getattr(writer.blocks[0], part)
             assert f"{sum(p.numel() for p in module.parameters()):,}" in found
+        n_parameters = sum(p.numel() for p in writer.parameters())
+        assert f"whole writer: {n_parameters:,} parameters" in found
+
+
+def test_parts_that_take_each_others_place_have_one_colour_of_their_own() -> None:
+    colours = [to_hex(p.get_facecolor()) for p in boxes_on(two_blocks(finished(50)))]
+    norm = modern.CHANGED["norm1"].fill
+    assert colours.count(norm) == 4
+    for part in ("attention", "feed_forward", "positions"):
+        assert colours.count(modern.CHANGED[part].fill) == 2
+    assert len({role.fill for role in modern.CHANGED.values()}) == 4
+
+
+def test_a_window_is_drawn_dashed_where_it_is_wanted() -> None:
+    fig = two_blocks(finished(50), windows={"today": 32})
+    assert faults(fig) == []
+    assert [text for text in words_on(fig) if "window" in text] == ["window: the last 32 words"]
+    assert sum(p.get_linestyle() != "solid" for p in boxes_on(fig)) == 1
+    assert not any("window" in text or "dashed" in text for text in words_on(two_blocks(
+        finished(50))))
+    with pytest.raises(ValueError, match="a window for tomorrow"):
+        two_blocks(finished(50), windows={"tomorrow": 32})
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -49,7 +76,7 @@ def test_every_recipe_is_drawn_beside_that_of_2017(name: str) -> None:
 @pytest.mark.parametrize(
     "recipe, n_boxes",
     [(Recipe(), 0), (Recipe(norm=RMSNorm), 4), (Recipe(n_kv_heads=2), 2),
-     (Recipe(positions="learned"), 2), (Recipe(positions="rotary"), 4), (Recipe(True), 4)],
+     (Recipe(positions="learned"), 2), (Recipe(positions="rotary"), 2), (Recipe(True), 4)],
 )
 def test_only_what_differs_is_coloured(recipe: Recipe, n_boxes: int) -> None:
     fig = two_blocks({"a": Writer(Recipe(), 20, 32), "b": Writer(recipe, 20, 32)})
@@ -79,7 +106,7 @@ def test_heads_are_drawn_without_faults(counts: tuple[int, ...]) -> None:
     fig = grouped_heads(counts, torch.randn(1, 5, 64))
     assert faults(fig) == []
     for n in counts:
-        assert f"kept for a word: 2 · {n} · 8 = {16 * n} numbers" in words_on(fig)
+        assert f"kept for a word:\n2 · {n} · 8 = {16 * n} numbers" in words_on(fig)
     lines = [p for p in fig.axes[0].patches if isinstance(p, PathPatch)]
     assert len(lines) == 8 * len(counts)
 

@@ -53,6 +53,13 @@ def test_words_of_other_scripts(words: list[str]) -> None:
     assert faults(four_masks(panels(words))) == []
 
 
+def test_words_above_a_grid_turn_with_its_room() -> None:
+    texts = four_masks(panels()).axes[0].texts
+    turns = {word: {text.get_rotation() for text in texts if text.get_text() == word}
+             for word in ("went", "bus", "7")}
+    assert turns == {"went": {0, 60, 90}, "bus": {0, 90}, "7": {0}}
+
+
 @pytest.mark.parametrize("n_panels", [1, 2, 3])
 def test_fewer_panels(n_panels: int) -> None:
     assert faults(four_masks(dict(list(panels().items())[:n_panels]))) == []

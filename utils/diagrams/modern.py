@@ -15,11 +15,14 @@ from utils.diagrams.primitives import (
     INK,
     KEY,
     LARGER,
+    MEMORY,
     MODULE,
+    PAPER,
     QUERY,
     RESIDUAL,
     SMALL,
     VALUE,
+    WORD,
     Place,
     Role,
     arrow,
@@ -40,36 +43,55 @@ from utils.modern import (
     writer_of,
 )
 
-CHANGED = Role("#a86700", "#fbe3bd")    # a part that the other block has otherwise
+# A part that the other block has otherwise: a colour for what it does, to be told apart by the
+# colour-blind too (CIE76 distances of the fills at least 18, as each kind of dichromat sees them).
+CHANGED = {
+    "attention": Role(QUERY.line, "#86b9f5"),
+    "feed_forward": KEY,
+    "norm1": Role(MEMORY.line, "#f3d9ec"),
+    "norm2": Role(MEMORY.line, "#f3d9ec"),
+    "positions": VALUE,
+}
 MOST_HEADS, MOST_PANELS = 8, 3
-STEP = 0.66    # inches from one part of a block to the next
+WINDOW = Role(INK, PAPER)    # drawn dashed: a mask, no part with weights
+STEP, INNER = 0.66, 0.25    # inches from one part of a block to the next; a box inside a box
 
 
 # ---- two blocks ----
 
 
 def two_blocks(
-    writers: Mapping[str, Writer], title: str = "The skeleton is that of 2017; its parts are new"
+    writers: Mapping[str, Writer], title: str = "The skeleton is that of 2017; its parts are new",
+    windows: Mapping[str, int] | None = None,
 ) -> Figure:
     """Draw one block of each of two writers, part by part, in the order in which x meets them.
 
-    writers: a name for each. A part is coloured where the other block has another one in its
-    place. Raises ValueError for another number of writers, AssertionError where a block does not
-    compute what is drawn.
+    writers: a name for each    windows: for some of them, how many words a word will see when it
+    reads through a window; it is drawn dashed. A part is coloured where the other block has
+    another one in its place. Raises ValueError for another number of writers and for a window of
+    another name, AssertionError where a block does not compute what is drawn.
     """
+    windows = windows or {}
     if len(writers) != 2:
         raise ValueError(f"{len(writers)} writers; the page has room for 2")
+    if strange := [name for name in windows if name not in writers]:
+        raise ValueError(f"a window for {strange[0]}, but the writers are {', '.join(writers)}")
     for name, writer in writers.items():
         if not isinstance(writer, Writer):
             raise ValueError(f"{name} is a {type(writer).__name__}: give a Writer")
         require_what_is_drawn(writer.blocks[0])
     parts = [parts_of(writer) for writer in writers.values()]
-    ax = sheet(9, 6.4, title)
+    ax = sheet(9, 7.1, title)
     for column, (name, writer) in enumerate(writers.items()):
-        mine, other = parts[column], parts[1 - column]
-        draw_block(ax, 2.35 + 4.45 * column, name, writer.blocks[0], mine, other)
-    say(ax, 0.25, 0.3, "orange: another part than in the other block.   red: the residual path. "
-        "  numbers: parameters", SMALL, GREY, "left")
+        mine, other, x = parts[column], parts[1 - column], 2.35 + 4.45 * column
+        say(ax, x, 6.4, name, 12, bold=True)
+        n_parameters = sum(p.numel() for p in writer.parameters())
+        say(ax, x, 6.17, f"whole writer: {n_parameters:,} parameters", SMALL, GREY)
+        draw_block(ax, x, writer.blocks[0], mine, other, windows.get(name))
+    say(ax, 0.25, 0.5, "one colour: parts that take each other's place.   red: the residual path.",
+        SMALL, GREY, "left")
+    dashed = "   dashed: a mask, put on after training" if windows else ""
+    say(ax, 0.25, 0.27, f"beside a part: its number of parameters.{dashed}", SMALL, GREY, "left")
     return ax.figure
 
 
@@ -82,18 +104,17 @@ def finished(vocab_size: int) -> dict[str, Writer]:
 
 
 def parts_of(writer: Writer) -> dict[str, str]:
-    """What stands on each box: the kind of part, its sizes."""
+    """What stands on each box: the kind of part; "" where there is none."""
     block, heads = writer.blocks[0], writer.blocks[0].attention
-    narrow = block.feed_forward.narrow
-    added = type(writer.positions).__name__
-    order = {"rotary": "rotary: q, k turned", "alibi": "ALiBi"}.get(heads.positions)
-    added = {"Identity": "words", "SinusoidalPositions": "words + sinusoid",
-             "LearnedPositions": "words + learned table"}[added]
-    looks = f"attention, {heads.n_heads} heads, {heads.n_kv_heads} of keys"
+    added = {"SinusoidalPositions": "sinusoid", "LearnedPositions": "learned table"}.get(
+        type(writer.positions).__name__, "")
+    inside = {"rotary": "rotary: q and k turned", "alibi": "ALiBi: far scores lowered"}.get(
+        heads.positions, "")
     return {
-        "x": added,
-        "attention": f"{looks}\n{order}" if order else looks,
-        "feed_forward": f"{type(block.feed_forward).__name__}, {narrow.in_features} wide",
+        "added": added,
+        "inside": inside,
+        "attention": f"attention, {heads.n_heads} heads, {heads.n_kv_heads} of keys",
+        "feed_forward": type(block.feed_forward).__name__,
         "norm1": type(block.norm1).__name__,
         "norm2": type(block.norm2).__name__,
         "order": "pre" if block.pre_norm else "post",
@@ -101,17 +122,23 @@ def parts_of(writer: Writer) -> dict[str, str]:
 
 
 def draw_block(
-    ax: Axes, x: float, name: str, block: RecipeBlock, parts: dict[str, str], other: dict[str, str]
+    ax: Axes, x: float, block: RecipeBlock, parts: dict[str, str], other: dict[str, str],
+    window: int | None,
 ) -> None:
     """Draw the parts of one block from below, with both residual paths."""
-    say(ax, x, 5.7, name, 12, bold=True)
     order = ("norm1", "attention", "+", "norm2", "feed_forward", "+")
     if not block.pre_norm:
         order = ("attention", "+", "norm1", "feed_forward", "+", "norm2")
-    before = plate_of(ax, x, 0.8, parts["x"], parts["x"] != other["x"])
-    start, y = before, 0.8
-    for part in order:
-        y += STEP * (1.15 if "attention" in (part, before) else 1)
+    moved = (parts["added"], parts["inside"]) != (other["added"], other["inside"])
+    before = what_goes_in(ax, x, 0.97, parts["added"], moved)
+    inner = []
+    if parts["inside"]:
+        inner.append((parts["inside"], CHANGED["positions"] if moved else MODULE))
+    if window:
+        inner.append((f"window: the last {window} words", WINDOW))
+    start, y = before, before.y
+    for last, part in zip(("", *order), order):
+        y += STEP + (len(inner) * (INNER + 0.06) / 2 if "attention" in (last, part) else 0)
         if part == "+":
             now = circle(ax, x, y, "+", RESIDUAL)
             side = x - 1.95
@@ -120,8 +147,10 @@ def draw_block(
             arrow(ax, (x, low), (side, low), (side, high), (right, high), colour=RESIDUAL.line,
                   width=1.8)
         else:
-            moved = part.startswith("norm") and parts["order"] != other["order"]
-            now = part_box(ax, x, y, block, part, parts[part], moved or parts[part] != other[part])
+            turned = part.startswith("norm") and parts["order"] != other["order"]
+            role = CHANGED[part] if turned or parts[part] != other[part] else MODULE
+            now = part_box(ax, x, y, block, part, parts[part], role,
+                           inner if part == "attention" else [])
         arrow(ax, before.top, now.bottom, head=part != "+")
         before = now
         if part == "+" or (part.startswith("norm") and not block.pre_norm):
@@ -129,18 +158,31 @@ def draw_block(
     arrow(ax, before.top, (x, before.top[1] + 0.26))
 
 
-def plate_of(ax: Axes, x: float, y: float, text: str, changed: bool) -> Place:
-    """Draw what goes into a block."""
-    return box(ax, x, y, text, CHANGED if changed else MODULE, 2.4, 0.32, corner=0.02)
+def what_goes_in(ax: Axes, x: float, y: float, added: str, changed: bool) -> Place:
+    """Draw the words, and beside them the positions that are added to them, if any."""
+    if not added:
+        return box(ax, x, y, "words", WORD, 2.9, 0.32, corner=0.02)
+    role = CHANGED["positions"] if changed else MODULE
+    box(ax, x - 0.74, y, "words", WORD, 1.42, 0.32, corner=0.02)
+    box(ax, x + 0.74, y, f"+ {added}", role, 1.42, 0.32, corner=0.02)
+    return Place(x, y, 2.9, 0.32)
 
 
 def part_box(
-    ax: Axes, x: float, y: float, block: RecipeBlock, part: str, text: str, changed: bool
+    ax: Axes, x: float, y: float, block: RecipeBlock, part: str, text: str, role: Role,
+    inner: Sequence[tuple[str, Role]],
 ) -> Place:
-    """Draw one part, with its number of parameters beside it."""
+    """Draw one part, with its number of parameters beside it, and smaller boxes inside it."""
     n_parameters = sum(p.numel() for p in getattr(block, part).parameters())
-    place = box(ax, x, y, text, CHANGED if changed else MODULE, 2.9, 0.36 + 0.2 * ("\n" in text))
-    say(ax, place.right[0] + 0.08, y, f"{n_parameters:,}", SMALL, GREY, "left")
+    height = 0.36 + len(inner) * (INNER + 0.06)
+    place = box(ax, x, y, "", role, 2.9, height)
+    y = place.top[1] - 0.18
+    say(ax, x, y, text)
+    for row, (words, colour) in enumerate(inner):
+        box(ax, x, y - (row + 1) * (INNER + 0.06) + 0.04, words, colour, 2.5, INNER, SMALL)
+        if colour is WINDOW:
+            ax.patches[-1].set_linestyle((0, (3, 2)))
+    say(ax, place.right[0] + 0.08, place.y, f"{n_parameters:,}", SMALL, GREY, "left")
     return place
 
 
@@ -223,7 +265,8 @@ def draw_groups(ax: Axes, x0: float, attention: GroupedQueryAttention, x: Tensor
     kind = "each its own keys" if own else "one head of keys" if one else (
         f"{n_kv_heads} heads of keys")
     say(ax, x0, 3.83, f"{n_heads} heads, {kind}", LARGER)
-    say(ax, x0, 0.95, f"kept for a word: 2 · {n_kv_heads} · {d_k} = {2 * n_kv_heads * d_k} numbers")
+    n_numbers = f"2 · {n_kv_heads} · {d_k} = {2 * n_kv_heads * d_k} numbers"
+    say(ax, x0, 0.88, f"kept for a word:\n{n_numbers}", va="center")
 
 
 def column_of(ax: Axes, x: float, y: float, vector: Tensor, role: Role, wide: float) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -29,6 +30,8 @@ from utils.diagrams.primitives import (
 )
 from utils.one_block import patchify
 
+NARROW = 0.2    # inches: leaning words would touch over narrower columns
+
 
 def four_masks(panels: Mapping[str, tuple[Sequence[str], Tensor]]) -> Figure:
     """Draw who may look at whom in each use of one block: dots may look, hatched cells may not.
@@ -49,17 +52,28 @@ def four_masks(panels: Mapping[str, tuple[Sequence[str], Tensor]]) -> Figure:
         for row, word in enumerate(words):
             x, y = place.row(row).left
             cut_to(say(ax, x - 0.06, y, word, SMALL, QUERY.line, "right", parse_math=False), 0.55)
-            x, y = place.cell(0, row).at(0.45, 1)
-            head = say(ax, x, y + 0.06, word, SMALL, KEY.line, "left", parse_math=False,
-                       rotation_mode="anchor", va="baseline")
-            cut_to(head, 0.6)
-            head.set_rotation(60)
+        heads_of(ax, place, words)
         say(ax, left + 0.65, 3.0, name, LARGER)
         seen = int(mask.sum())
         say(ax, left + 0.65, 0.62, f"{seen} of {mask.numel()} looks", SMALL, GREY)
     say(ax, 0.3, 0.22, "a row asks,", colour=QUERY.line, align="left")
     say(ax, 1.2, 0.22, "a column is looked at", colour=KEY.line, align="left")
     return ax.figure
+
+
+def heads_of(ax: Axes, place: Place, words: Sequence[str]) -> None:
+    """Write a word above each column: level where all fit, leaning, or upright over narrow ones."""
+    tops = [place.cell(0, column) for column in range(len(words))]
+    heads = [say(ax, cell.x, cell.top[1] + 0.14, word, SMALL, KEY.line, parse_math=False)
+             for cell, word in zip(tops, words)]
+    room = (tops[0].width - 0.03) * ax.figure.dpi
+    if all(head.get_window_extent().width < room for head in heads):
+        return
+    turn, aside = (90, 0.05) if tops[0].width < NARROW else (60, -0.01)
+    for head, cell in zip(heads, tops):
+        cut_to(head, 0.6)
+        head.set(position=(cell.x + aside, cell.top[1] + 0.06), ha="left", va="baseline",
+                 rotation_mode="anchor", rotation=turn)
 
 
 def cut_into_patches(image: Tensor, size: int) -> Figure:
