@@ -123,17 +123,31 @@ def test_batches_are_drawn_with_their_sizes_and_padding() -> None:
     shown = words_on(fig)
     for name, batches in ways.items():
         assert name in shown
-        for rows in batches[:6]:
-            assert f"{len(rows)} × {max(SIZES[row][1] for row in rows)}" in shown
-    widths = torch.tensor([tgt_len for _, tgt_len in SIZES])
-    for name, batches in ways.items():
-        assert f"{name} {100 * padding_share(widths, batches):.0f} %" in shown[0].replace("\n", " ")
+        for rows in batches[:4]:
+            src_len, tgt_len = (max(SIZES[row][side] for row in rows) for side in (0, 1))
+            assert f"{len(rows)} × ({src_len} + {tgt_len})" in shown
+        share = padding_share(torch.tensor(SIZES), batches)
+        assert f"{name} {100 * share:.0f} %" in shown[0].replace("\n", " ")
 
 
-def test_the_share_of_padding() -> None:
-    widths = torch.tensor([1, 3, 2, 2])
-    assert padding_share(widths, [[0, 1], [2, 3]]) == pytest.approx(2 / 10)
-    assert padding_share(widths, [[2, 3]]) == 0
+def test_the_share_of_padding_counts_source_and_target() -> None:
+    sizes = torch.tensor([[1, 4], [3, 4], [2, 2], [2, 1]])
+    assert padding_share(sizes, [[0, 1], [2, 3]]) == pytest.approx(3 / 22)
+    assert padding_share(sizes, [[2]]) == 0
+
+
+def test_a_picture_of_batches_draws_both_sides() -> None:
+    fig = batch_shapes([(3, 2), (1, 2)], {"one": [[0, 1]]})
+    src, tgt = (mesh.get_array() for mesh in fig.axes[0].collections)
+    assert src.tolist() == [[1, 1, 1], [1, 0, 0]] and tgt.tolist() == [[1, 1], [1, 1]]
+
+
+def test_batches_stand_right_below_their_name() -> None:
+    low, tall = [list(range(4))] * 4, [list(range(100))]
+    fig = batch_shapes(SIZES, {"low": low, "tall": tall})
+    boxes = {text.get_text(): text.get_window_extent() for text in fig.axes[0].texts}
+    tops = [mesh.get_window_extent().y1 for mesh in fig.axes[0].collections]
+    assert 0 < boxes["low"].y0 - max(tops[:8]) < 0.5 * fig.dpi
 
 
 @pytest.mark.parametrize("ways, most", [({"a": []}, 6), ({"a": [[]]}, 6), ({"a": [[0]]}, 9),

@@ -150,8 +150,8 @@ def soft_truth(
     logits = torch.zeros(len(ids), len(tokens))
     cell = min(3.0 / len(tokens), 0.55), 0.32
     high = cell[1] * len(ids)
-    ax = sheet(9, high + 1.75, f"Smoothing {smoothing:g}: the truth gets {1 - smoothing:g}, the "
-               "others the rest, padding nothing.")
+    ax = sheet(9, high + 1.75, f"The shares that each place wants: without smoothing, and with "
+               f"{smoothing:g}.")
     for x, amount in ((2.75, 0.0), (7.05, smoothing)):
         shares = wanted_shares(logits, ids, pad_id, amount)
         place = grid(ax, x, 0.45 + high / 2, shares, KEY, cell, digits=2, span=(0, 1))
@@ -162,46 +162,74 @@ def soft_truth(
 
 
 def batch_shapes(
-    sizes: Sequence[tuple[int, int]], ways: Mapping[str, Sequence[Sequence[int]]], most: int = 6
+    sizes: Sequence[tuple[int, int]], ways: Mapping[str, Sequence[Sequence[int]]], most: int = 4
 ) -> Figure:
-    """Draw the targets of batches, for each way to make them: dark is a token, pale is padding.
+    """Draw batches, source beside target, for each way to make them: dark is a token, pale padding.
 
     sizes: (src_len, tgt_len) of each row
-    ways: a name and its batches, lists of row numbers; the first `most` of 1 to 8 are drawn, the
+    ways: a name and its batches, lists of row numbers; the first `most` of 1 to 5 are drawn, the
     share of padding is that of all
     """
     names = words_of("ways", list(ways), most=3)
-    widths = torch.tensor([tgt_len for _, tgt_len in sizes])
-    if not 1 <= most <= 8 or not all(ways[name] and all(ways[name]) for name in names):
-        raise ValueError("want batches with rows in them, and 1 to 8 of them to draw")
+    widths = torch.tensor(sizes)
+    if not 1 <= most <= 5 or not all(ways[name] and all(ways[name]) for name in names):
+        raise ValueError("want batches with rows in them, and 1 to 5 of them to draw")
     shares = {name: padding_share(widths, ways[name]) for name in names}
     told = ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares.items())
     drawn = {name: [widths[list(rows)] for rows in ways[name][:most]] for name in names}
-    tallest = max(len(batch) for batches in drawn.values() for batch in batches)
-    widest = max(sum(int(b.max()) for b in batches) for batches in drawn.values())
-    across, up = (8.3 - 0.35 * (most - 1)) / widest, 1.35 / tallest
-    ax = sheet(9, 2.05 * len(names) + 0.65, f"Share of padding: {told}.")
-    for row, name in enumerate(names):
-        floor, left = 2.05 * (len(names) - row) - 1.65, 0.35
-        say(ax, 0.35, floor + 1.62, name, LARGER, align="left")
-        for batch in drawn[name]:
-            real = torch.arange(int(batch.max())) < batch.unsqueeze(1)
-            draw_batch(ax, real, left, floor, across, up)
-            left += across * real.size(1) + 0.35
+    tallest = {name: max(map(len, batches)) for name, batches in drawn.items()}
+    widest = max(sum(map(places_of, batches)) for batches in drawn.values())
+    across, up = (8.3 - 0.5 * most) / widest, 1.35 / max(tallest.values())
+    heights = {name: max(up * n, 0.3) + 0.75 for name, n in tallest.items()}
+    ax = sheet(9, sum(heights.values()) + 1.0, f"Share of padding: {told}.")
+    floor = sum(heights.values()) + 0.4
+    for name, batches in drawn.items():
+        say(ax, 0.35, floor - 0.1, name, LARGER, align="left")
+        floor -= heights[name]
+        each = 8.3 / len(batches)
+        for n, batch in enumerate(batches):
+            wide = across * places_of(batch) + 0.06
+            draw_batch(ax, batch, 0.35 + each * (n + 0.5) - wide / 2, floor + 0.4, across, up)
+    say(ax, 0.35, 0.2, "Rows × (places of the source + places of the target). Dark is a token, "
+        "pale is padding.", SMALL, GREY, "left")
     ax.set(xlim=(0, ax.figure.get_size_inches()[0]), ylim=(0, ax.figure.get_size_inches()[1]))
     return ax.figure
 
 
-def padding_share(widths: Tensor, batches: Sequence[Sequence[int]]) -> float:
-    """Return which share of the places of all batches holds no token."""
-    places = sum(len(rows) * int(widths[list(rows)].max()) for rows in batches)
-    return 1 - sum(int(widths[list(rows)].sum()) for rows in batches) / places
+def places_of(batch: Tensor) -> int:
+    """Return how many places a row of a batch takes, source and target: (rows, 2) lengths."""
+    return int(batch.amax(dim=0).sum())
+
+
+def padding_share(sizes: Tensor, batches: Sequence[Sequence[int]]) -> float:
+    """Return which share of the places of all batches holds no token, source and target counted.
+
+    sizes: (n_rows, 2), the lengths of source and target
+    """
+    places = sum(len(rows) * places_of(sizes[list(rows)]) for rows in batches)
+    return 1 - sum(int(sizes[list(rows)].sum()) for rows in batches) / places
 
 
 def draw_batch(
+    ax: Axes, batch: Tensor, left: float, floor: float, across: float, up: float
+) -> None:
+    """Draw one batch standing on a floor, source and target side by side, its size below.
+
+    batch: (rows, 2), the lengths
+    """
+    rows, wide = len(batch), across * places_of(batch) + 0.06
+    src_len, tgt_len = batch.amax(dim=0).tolist()
+    say(ax, left + wide / 2, floor - 0.17, f"{rows} × ({src_len} + {tgt_len})", SMALL, GREY)
+    for lengths in batch.T:
+        real = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)
+        draw_rectangle(ax, real, left, floor, across, up)
+        left += across * real.size(1) + 0.06
+
+
+def draw_rectangle(
     ax: Axes, real: Tensor, left: float, floor: float, across: float, up: float
 ) -> None:
-    """Draw one batch, (rows, places), standing on a floor, with its size below."""
+    """Draw the tokens and the padding of one side of a batch, (rows, places)."""
     rows, places = real.shape
     wide, high = across * places, up * rows
     edges = torch.linspace(left, left + wide, places + 1), torch.linspace(floor + high, floor,
@@ -210,4 +238,3 @@ def draw_batch(
     ax.pcolormesh(*(edge.numpy() for edge in edges), real.numpy(), cmap=colours, vmin=0, vmax=1,
                   zorder=3)
     frame(ax, Place(left + wide / 2, floor + high / 2, wide, high), GREY, 0.8)
-    say(ax, left + wide / 2, floor - 0.17, f"{rows} × {places}", SMALL, GREY)
