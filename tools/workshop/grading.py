@@ -8,6 +8,8 @@ named: all of them, one after another.
 
 from __future__ import annotations
 
+import codecs
+import locale
 import os
 import sys
 import warnings
@@ -123,6 +125,8 @@ def trial(
     programs = str(Path(sys.executable).parent)    # nbgrader asks the shell for alembic
     if programs not in os.environ["PATH"].split(os.pathsep):
         os.environ["PATH"] = os.pathsep.join([programs, os.environ["PATH"]])
+    if codecs.lookup(locale.getencoding()).name == "ascii":    # in it alembic reads no 日本
+        os.environ["LC_ALL"] = locale.setlocale(locale.LC_ALL, "C.UTF-8")
     config = settings(Config())
     config.CourseDirectory.root = str(folder)
     api, name = NbGraderAPI(config=config), assignment(one)
