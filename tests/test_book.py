@@ -6,16 +6,13 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.request import urlopen
 
 import made_up
 import pytest
@@ -38,6 +35,7 @@ from tools.book.pages import (
 )
 from tools.lab import QUIET
 from tools.notebooks import FOLDER, ROOT, evidence, joined, lessons, name_of, read
+from tools.servers import free_port, stop, wait_for
 
 WHICH = ("03", "07")
 FOREIGN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff\uac00-\ud7a3]")
@@ -366,9 +364,7 @@ def test_a_fault_is_found(tmp_path: Path) -> None:
 @contextmanager
 def jupyterlab(folder: Path) -> Iterator[str]:
     """Start a JupyterLab on a folder as `make lab` does; give its address up to a file's path."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     places = ("JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR", "JUPYTERLAB_SETTINGS_DIR",
               "JUPYTERLAB_WORKSPACES_DIR", "IPYTHONDIR")
     own = {name: str(folder / "own" / name) for name in places}
@@ -376,20 +372,15 @@ def jupyterlab(folder: Path) -> Iterator[str]:
             "--IdentityProvider.token=word", f"--ServerApp.root_dir={folder}",
             f"--LabApp.extra_labextensions_path={LAB.parents[2]}", "--LabApp.news_url=None",
             "--LabApp.extension_manager=readonly"]
-    with (folder / "log.txt").open("wb") as log:
-        server = subprocess.Popen(call, env=os.environ | own, stdout=log, stderr=log)
+    log = folder / "log.txt"
+    with log.open("wb") as file:
+        server = subprocess.Popen(
+            call, env=os.environ | own, stdout=file, stderr=file, start_new_session=True)
     try:
-        for _ in range(600):
-            try:
-                urlopen(f"http://127.0.0.1:{port}/api/status?token=word", timeout=5).close()
-                break
-            except OSError:
-                assert server.poll() is None, (folder / "log.txt").read_text("utf-8")
-                time.sleep(0.2)
+        wait_for(f"http://127.0.0.1:{port}/api/status?token=word", server, log, 120)
         yield f"http://127.0.0.1:{port}/lab/tree/{{}}?token=word&reset"
     finally:
-        server.terminate()
-        server.wait(30)
+        stop(server)
 
 
 @pytest.mark.browser
