@@ -286,6 +286,41 @@ def test_the_numbers_on_a_heat_map_can_be_read(
     assert beside.get_color() == other.texts[0].get_color() == "red"
 
 
+@pytest.mark.parametrize(
+    "cells",
+    [
+        lambda ax: ax.pcolormesh(np.zeros((3, 4))),    # not drawn yet: dark in the end
+        lambda ax: ax.pcolormesh(np.zeros((3, 4, 3))),
+        lambda ax: sns.heatmap(np.ones((3, 4)), vmin=0, alpha=0.3, cmap="Greys", ax=ax),
+    ],
+    ids=["by hand", "colours", "half seen through"],
+)
+def test_numbers_on_other_cells_can_be_read(cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plots, "display", lambda *args, **kwargs: None)
+    fig, ax = plt.subplots()
+    cells(ax)
+    number = ax.text(1.5, 0.5, "1", color="red")
+    plots.show(fig, alt="cells")
+    fig.canvas.draw()
+    *cell, opacity = ax.collections[0].get_facecolors().reshape(-1, 4)[0]
+    seen = [opacity * part + 1 - opacity for part in cell]
+    assert contrast(to_rgb(number.get_color()), seen) >= 4.5
+
+
+@pytest.mark.parametrize("shading", ["flat", "gouraud"])
+def test_words_that_stand_on_no_cell_keep_their_colour(
+    shading: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "display", lambda *args, **kwargs: None)
+    fig, ax = plt.subplots()
+    n = 1 if shading == "flat" else 0
+    ax.pcolormesh(np.linspace(2, 3, 4 + n), np.linspace(2, 3, 3 + n), np.zeros((3, 4)),
+                  shading=shading)
+    word = ax.text(1.5, 0.5, "word", color="red")
+    plots.show(fig, alt="cells elsewhere")
+    assert word.get_color() == "red"
+
+
 # ---- show_source ----
 
 

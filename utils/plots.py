@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from IPython import get_ipython
 from IPython.core.pylabtools import select_figure_formats
@@ -18,6 +19,7 @@ from IPython.display import display
 from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from seaborn.utils import relative_luminance
 
@@ -98,12 +100,20 @@ def repaint_numbers(ax: Axes) -> None:
     for mesh in ax.collections:
         if not isinstance(mesh, QuadMesh):
             continue
-        n_rows, n_columns = mesh.get_array().shape
+        corners = mesh.get_coordinates()
+        n_rows, n_columns = corners.shape[0] - 1, corners.shape[1] - 1
+        mesh.update_scalarmappable()
+        colours = mesh.get_facecolors().reshape(-1, 4)
+        of_cells = np.stack(np.meshgrid(range(n_columns + 1), range(n_rows + 1)), axis=-1)
+        if len(colours) != n_rows * n_columns or not np.array_equal(corners, of_cells):
+            continue    # a cell does not stand between whole numbers, as seaborn has it
         for number in ax.texts:
             x, y = number.get_position()
             if x % 1 == y % 1 == 0.5 and 0 < x < n_columns and 0 < y < n_rows:
-                colour = mesh.get_facecolors()[int(y) * n_columns + int(x)]
-                number.set_color("black" if relative_luminance(colour) > 0.179 else "white")
+                *colour, opacity = colours[int(y) * n_columns + int(x)]
+                behind = np.array(to_rgb(ax.get_facecolor()))
+                seen = opacity * np.array(colour) + (1 - opacity) * behind
+                number.set_color("black" if relative_luminance(seen) > 0.179 else "white")
 
 
 def show(fig: Figure, alt: str) -> None:
