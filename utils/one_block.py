@@ -80,7 +80,7 @@ def prefix_mask(n_read: Tensor, seq_len: int) -> Tensor:
     """True where a place may look: at all that is read, and at its own past.
 
     n_read: (batch,), how many places of each row are read, not written.
-    Returns (batch, seq_len, seq_len), bool. Raffel et al. 2020, figure 4.
+    Returns (batch, seq_len, seq_len), bool. Raffel et al. 2020, figure 3.
     """
     place = torch.arange(seq_len, device=n_read.device)
     past = place <= place.unsqueeze(1)                 # (seq_len, seq_len)
